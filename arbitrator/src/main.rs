@@ -1,0 +1,3 @@
+//! The voter of a third site.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Executes transitions and keeps history. Sans-io.

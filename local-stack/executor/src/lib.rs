@@ -1,0 +1,1 @@
+//! Runs resource agents under their contract: environment, timeouts, exit codes.

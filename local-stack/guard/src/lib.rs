@@ -1,0 +1,1 @@
+//! The dead-man of a node: ends what runs past its lease.

@@ -1,0 +1,3 @@
+//! The guard daemon.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Membership, total order and quorum between the nodes of a site. Sans-io.

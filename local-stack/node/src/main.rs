@@ -1,0 +1,3 @@
+//! The node daemon: wires configuration, scheduler, controller and executor.
+
+fn main() {}

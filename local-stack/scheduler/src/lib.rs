@@ -1,0 +1,1 @@
+//! A pure function from a CIB and a time to a transition graph.

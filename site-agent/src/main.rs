@@ -1,0 +1,3 @@
+//! The voter of a site, and the hand that moves its cluster.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Our answers beside Pacemaker's recorded ones.

@@ -1,0 +1,3 @@
+//! Two sites and an arbitrator as real processes on this machine.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! All members in one process under virtual time, with every fault.
+
+fn main() {}

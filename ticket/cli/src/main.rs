@@ -1,0 +1,3 @@
+//! The command line: grant, revoke, move and see tickets.
+
+fn main() {}

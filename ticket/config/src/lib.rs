@@ -1,0 +1,1 @@
+//! interlock.toml: reading, checking, every error with its place.

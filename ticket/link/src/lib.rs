@@ -1,0 +1,1 @@
+//! QUIC links between members: identity, dialling, datagrams, statistics.

@@ -1,0 +1,1 @@
+//! The ticket protocol: registers, leases, obligations, terms. Sans-io.

@@ -1,0 +1,1 @@
+//! The one event loop around the ticket protocol.

@@ -1,0 +1,1 @@
+//! Durable state of a member: a two-slot file.
