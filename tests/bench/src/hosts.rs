@@ -1,0 +1,102 @@
+//! Three hosts on one bridge, each a network namespace of this run.
+
+use std::process::{Command, Stdio};
+
+/// Number of members: two sites and an arbitrator.
+pub(crate) const MEMBERS: usize = 3;
+
+/// The namespaces; removed when dropped.
+pub(crate) struct Hosts {
+    prefix: String,
+}
+
+impl Hosts {
+    /// Makes the namespaces and the bridge between them.
+    ///
+    /// # Errors
+    /// The `ip` command that failed, with its words; what was made is removed again.
+    pub(crate) fn up() -> Result<Self, String> {
+        let hosts = Self {
+            prefix: format!("ib{}", std::process::id() % 100_000),
+        };
+        let lan = hosts.lan();
+        run(&["ip", "netns", "add", &lan])?;
+        run(&["ip", "-n", &lan, "link", "add", "br0", "type", "bridge"])?;
+        run(&["ip", "-n", &lan, "link", "set", "br0", "up"])?;
+        for index in 0..MEMBERS {
+            let (name, port) = (hosts.name(index), format!("p{index}"));
+            run(&["ip", "netns", "add", &name])?;
+            run(&[
+                "ip", "-n", &lan, "link", "add", &port, "type", "veth", "peer", "name", "eth0",
+                "netns", &name,
+            ])?;
+            run(&[
+                "ip", "-n", &lan, "link", "set", &port, "master", "br0", "up",
+            ])?;
+            let address = format!("{}/24", Self::address(index));
+            run(&["ip", "-n", &name, "addr", "add", &address, "dev", "eth0"])?;
+            run(&["ip", "-n", &name, "link", "set", "eth0", "up"])?;
+            run(&["ip", "-n", &name, "link", "set", "lo", "up"])?;
+        }
+        Ok(hosts)
+    }
+
+    /// The address of member `index`.
+    pub(crate) fn address(index: usize) -> String {
+        format!("10.78.0.{}", index + 1)
+    }
+
+    /// A command that will run inside the host of member `index`, quietly.
+    pub(crate) fn command(&self, index: usize, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.name(index), program])
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}-{index}", self.prefix)
+    }
+
+    fn lan(&self) -> String {
+        format!("{}-lan", self.prefix)
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for name in (0..MEMBERS)
+            .map(|index| self.name(index))
+            .chain([self.lan()])
+        {
+            // A namespace that was never made cannot be removed: nothing to do about it.
+            let _ = Command::new("ip")
+                .args(["netns", "del", &name])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Its words, if it failed.
+pub(crate) fn run(words: &[&str]) -> Result<String, String> {
+    let (program, rest) = words.split_first().ok_or("an empty command")?;
+    let output = Command::new(program)
+        .args(rest)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!(
+            "{}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+    }
+}
