@@ -1,1 +1,0 @@
-//! Tests that need root, namespaces or Debian packages.
