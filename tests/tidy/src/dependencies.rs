@@ -54,7 +54,7 @@ const LOCAL_STACK: [&str; 8] = [
 ];
 
 /// Crates under `tests/`, which nothing else may use.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 6] = [
     "bench",
     "conformance",
     "demo",
