@@ -1,0 +1,224 @@
+//! Nothing acknowledged is forgotten (promise 5), seen from the operator's side.
+//!
+//! * A revoke that was reported done has ended the holder's claim and everything that ran, and the
+//!   ticket comes back only by a grant or move that was asked after the revoke was asked.
+//! * A grant that was reported done was a claim of that site.
+
+use crate::history::{Answer, Ask, Entry, Event, Nanos, Setup, Site, TicketId};
+use crate::table::Table;
+use crate::violation::Violations;
+
+const NAME: &str = "acknowledged";
+
+/// Requests without an answer that are remembered; a simulated operator has far fewer.
+const OPEN_MAX: usize = 256;
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    request: u64,
+    ticket: TicketId,
+    ask: Ask,
+    asked: Nanos,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    term: u64,
+    until: Nanos,
+    claimed: Nanos,
+    running: u64,
+}
+
+/// A revoke that was reported done, in force until a later grant.
+#[derive(Clone, Copy, Debug)]
+struct Revoked {
+    asked: Nanos,
+    done: Nanos,
+}
+
+/// The state of the invariant.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    cells: Table<Cell>,
+    frozen: Vec<bool>,
+    open: Vec<Open>,
+    /// Grants and moves with an unknown outcome: they may take effect at any later time.
+    unknown: Vec<Open>,
+    revoked: Vec<Option<Revoked>>,
+}
+
+impl Acknowledged {
+    /// Nothing asked.
+    #[must_use]
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            cells: Table::new(setup, Cell::default()),
+            frozen: vec![false; setup.sites.len()],
+            open: Vec::with_capacity(OPEN_MAX),
+            unknown: Vec::with_capacity(OPEN_MAX),
+            revoked: vec![None; setup.tickets.len()],
+        }
+    }
+
+    /// Takes the next event.
+    pub fn observe(&mut self, entry: &Entry, violations: &mut Violations) {
+        match entry.event {
+            Event::Held {
+                ticket,
+                site,
+                term,
+                until,
+            } => {
+                self.held(entry.at, ticket, site, (term, until), violations);
+            }
+            Event::Released { ticket, site, term } => {
+                let cell = self.cells.cell_mut(ticket, site);
+                if cell.term == term {
+                    cell.until = 0;
+                }
+            }
+            Event::Started {
+                ticket,
+                site,
+                resource,
+                ..
+            } => {
+                self.cells.cell_mut(ticket, site).running |= 1 << (resource % 64);
+            }
+            Event::Ended {
+                ticket,
+                site,
+                resource,
+            } => {
+                self.cells.cell_mut(ticket, site).running &= !(1 << (resource % 64));
+            }
+            Event::Frozen { site } => self.frozen[usize::from(site)] = true,
+            Event::Thawed { site } => self.frozen[usize::from(site)] = false,
+            Event::Asked {
+                request,
+                ticket,
+                ask,
+            } => {
+                if self.open.len() == OPEN_MAX {
+                    let oldest = self.open.remove(0);
+                    self.unknown(oldest);
+                }
+                self.open.push(Open {
+                    request,
+                    ticket,
+                    ask,
+                    asked: entry.at,
+                });
+            }
+            Event::Answered { request, answer } => {
+                if let Some(index) = self.open.iter().position(|one| one.request == request) {
+                    let one = self.open.remove(index);
+                    self.answered(entry.at, one, answer, violations);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unknown(&mut self, one: Open) {
+        if matches!(one.ask, Ask::Grant { .. } | Ask::Move { .. }) {
+            if self.unknown.len() == OPEN_MAX {
+                self.unknown.remove(0);
+            }
+            self.unknown.push(one);
+        }
+    }
+
+    fn held(
+        &mut self,
+        at: Nanos,
+        ticket: TicketId,
+        site: Site,
+        (term, until): (u64, Option<Nanos>),
+        violations: &mut Violations,
+    ) {
+        let before = *self.cells.cell(ticket, site);
+        *self.cells.cell_mut(ticket, site) = Cell {
+            term,
+            until: until.unwrap_or(Nanos::MAX),
+            claimed: at,
+            ..before
+        };
+        let Some(revoked) = self.revoked[usize::from(ticket)] else {
+            return;
+        };
+        let allows = |one: &Open| {
+            one.ticket == ticket
+                && one.asked >= revoked.asked
+                && matches!(one.ask, Ask::Grant { .. } | Ask::Move { .. })
+        };
+        if self.open.iter().any(allows) || self.unknown.iter().any(allows) {
+            self.revoked[usize::from(ticket)] = None;
+            return;
+        }
+        self.revoked[usize::from(ticket)] = None;
+        violations.note(NAME, at, ticket, || {
+            format!(
+                "site {site} holds term {term:#x} although the revoke asked at {} ns was \
+                 reported done at {} ns and no grant was asked since",
+                revoked.asked, revoked.done
+            )
+        });
+    }
+
+    fn answered(&mut self, at: Nanos, one: Open, answer: Answer, violations: &mut Violations) {
+        match answer {
+            Answer::Refused => {}
+            Answer::Unknown => self.unknown(one),
+            Answer::Done => match one.ask {
+                Ask::Revoke => self.revoke_done(at, one, violations),
+                Ask::Grant { to } => {
+                    self.revoked[usize::from(one.ticket)] = None;
+                    let cell = self.cells.cell(one.ticket, to);
+                    if cell.claimed < one.asked && cell.until <= one.asked {
+                        violations.note(NAME, at, one.ticket, || {
+                            format!("a grant to site {to} was reported done, but it held nothing")
+                        });
+                    }
+                }
+                Ask::Move { .. } | Ask::Standby { .. } => {}
+            },
+        }
+    }
+
+    fn revoke_done(&mut self, at: Nanos, one: Open, violations: &mut Violations) {
+        // A grant that was asked after the revoke may already have replaced it.
+        let replaced = |other: &Open| {
+            other.ticket == one.ticket
+                && other.asked >= one.asked
+                && matches!(other.ask, Ask::Grant { .. } | Ask::Move { .. })
+        };
+        let row = self.cells.row(one.ticket);
+        let regranted = row
+            .iter()
+            .any(|cell| cell.claimed > one.asked && cell.until > at);
+        if regranted && (self.open.iter().any(replaced) || self.unknown.iter().any(replaced)) {
+            return;
+        }
+        for (site, cell) in row.iter().enumerate() {
+            let runs = cell.running != 0 && !self.frozen[site];
+            if cell.until > at || runs {
+                violations.note(NAME, at, one.ticket, || {
+                    format!(
+                        "a revoke was reported done while site {site} {} (term {:#x})",
+                        if runs {
+                            "still runs it"
+                        } else {
+                            "still holds it"
+                        },
+                        cell.term
+                    )
+                });
+            }
+        }
+        self.revoked[usize::from(one.ticket)] = Some(Revoked {
+            asked: one.asked,
+            done: at,
+        });
+    }
+}
