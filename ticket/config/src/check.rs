@@ -108,12 +108,14 @@ pub(crate) fn members(reader: &mut Reader<'_>, config: &Config, ticket_at: Optio
         .iter()
         .any(|ticket| ticket.mode == Mode::Auto);
     if voters.is_multiple_of(2) {
-        let what = format!(
-            "{voters} members vote, an even number: {} of them must be there, no fewer may fail \
-             than with {}",
-            config.majority(),
-            voters - 1
-        );
+        let needed = config.majority();
+        let what = match voters - needed {
+            0 => format!("{voters} members vote and {needed} make a majority: none may fail"),
+            fail => format!(
+                "{voters} members vote and {needed} make a majority: {fail} may fail, as with {}",
+                voters - 1
+            ),
+        };
         let hint = match (voters, automatic) {
             (2, true) => "no ticket survives the loss of either site; add an arbitrator",
             _ => "add an arbitrator, or remove one",
@@ -187,11 +189,17 @@ pub(crate) fn timing(
         return;
     }
     let timings = Timings::of(cluster, ticket);
-    lease(reader, &timings, ticket, at);
+    lease(reader, cluster, &timings, ticket, at);
     acquire_after(reader, &timings, ticket, at);
 }
 
-fn lease(reader: &mut Reader<'_>, timings: &Timings, ticket: &Ticket, at: &TicketPlaces<'_>) {
+fn lease(
+    reader: &mut Reader<'_>,
+    cluster: &Cluster,
+    timings: &Timings,
+    ticket: &Ticket,
+    at: &TicketPlaces<'_>,
+) {
     let place = at.lease.or(at.renew_every).unwrap_or(at.name);
     let lease = format(ticket.lease);
     if ticket.lease < LEASE_MIN {
@@ -212,7 +220,7 @@ fn lease(reader: &mut Reader<'_>, timings: &Timings, ticket: &Ticket, at: &Ticke
             timings.renewal_sum(),
             format(Duration::from_millis(millis(timings.lease_at_nodes))),
         );
-        let needs = Duration::from_millis(millis(timings.renewal_needs.mul_f64(1.1)) + 1);
+        let needs = lease_that_fits(cluster, ticket, at.renew_every.is_none());
         let hint = format!(
             "write lease = \"{}\" or more, or shorter timings",
             format(needs)
@@ -230,6 +238,30 @@ fn lease(reader: &mut Reader<'_>, timings: &Timings, ticket: &Ticket, at: &Ticke
             format!("write {} or less", format(ticket.lease / 3)),
         );
     }
+}
+
+/// A lease, in round numbers, that is long enough for the other timings; `renews` if those include a
+/// third of the lease itself.
+fn lease_that_fits(cluster: &Cluster, ticket: &Ticket, renews: bool) -> Duration {
+    let mut ticket = ticket.clone();
+    // Each step goes most of the way to a fixed point; a handful is enough.
+    for _ in 0..64 {
+        let timings = Timings::of(cluster, &ticket);
+        if timings.renewal_fits() {
+            break;
+        }
+        let step = match timings.renewal_needs {
+            needs if needs < Duration::from_secs(1) => 50,
+            needs if needs < Duration::from_secs(10) => 500,
+            _ => 1_000,
+        };
+        let needs = millis(timings.renewal_needs).saturating_mul(102) / 100 + 1;
+        ticket.lease = Duration::from_millis(needs.next_multiple_of(step));
+        if renews {
+            ticket.renew_every = ticket.lease / 3;
+        }
+    }
+    ticket.lease
 }
 
 fn acquire_after(

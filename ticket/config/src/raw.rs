@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::files::SourceFile;
 use crate::reader::{Aliases, At, Put, Reader, Section, echo};
 
 /// Keys of the top level.
@@ -138,61 +139,92 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Raw {
     let files = reader.files;
     for (file, source) in files.iter().enumerate() {
         let (document, errors) = DeTable::parse_recoverable(&source.text);
+        let twice: Vec<Twice<'_>> = errors
+            .iter()
+            .filter_map(|error| Twice::of(error, source))
+            .collect();
         for error in &errors {
             let at = At {
                 file,
                 span: error.span().unwrap_or(0..0),
             };
-            let (message, hint) = syntax(error.message(), &source.text, &at);
-            reader.syntax_error(&at, message, hint);
+            match Twice::of(error, source) {
+                None => {
+                    reader.syntax_error(&at, format!("not TOML: {}", error.message()), None);
+                }
+                // What stands below a table's second header is not given twice: the header is.
+                Some(one) if one.is_below(&twice) => {}
+                Some(one) => {
+                    let (message, hint) = one.explain();
+                    reader.syntax_error(&at, message, Some(hint));
+                }
+            }
         }
         read_file(reader, file, document.get_ref(), &mut raw);
     }
+    // Findings name the first and the second of two; the parser sorts by name.
+    raw.members
+        .sort_by_key(|member| (member.name.at.file, member.name.at.span.start));
+    raw.tickets
+        .sort_by_key(|ticket| (ticket.name.at.file, ticket.name.at.span.start));
     raw
 }
 
-/// What the parser found, in words for somebody who does not know TOML's grammar.
-fn syntax(message: &str, text: &str, at: &At) -> (String, Option<String>) {
-    if !message.starts_with("duplicate key") {
-        return (format!("not TOML: {message}"), None);
-    }
-    let start = at.span.start.min(text.len());
-    let line_start = text
-        .get(..start)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |n| n + 1);
-    let line = text
-        .get(line_start..)
-        .unwrap_or_default()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim();
-    let header = line.starts_with('[').then(|| line.trim_matches(['[', ']']));
-    match header.and_then(|header| header.split_once('.')) {
-        Some((kind, name)) => {
-            let what = format!("duplicate {kind} \"{}\"", echo(name));
-            (
-                what,
-                Some("give it another name, or put both tables together".to_owned()),
-            )
-        }
-        None => {
-            let what = format!(
-                "\"{}\" is given twice in the same table",
-                echo(key_of(line))
-            );
-            (what, Some("remove one of them".to_owned()))
-        }
-    }
+/// A key or a table that one file gives twice.
+struct Twice<'a> {
+    /// The line of the second one.
+    line: &'a str,
+    /// Number of that line, from 0.
+    number: usize,
+    /// Number of the line of the table's header above it.
+    header: Option<usize>,
 }
 
-fn key_of(line: &str) -> &str {
-    line.split('=')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_matches(['[', ']'])
+impl<'a> Twice<'a> {
+    /// `None` when the parser's finding is another one.
+    fn of(error: &toml::de::Error, source: &'a SourceFile) -> Option<Self> {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = source
+            .text
+            .get(..start)
+            .filter(|_| error.message() == "duplicate key")?;
+        let number = before.matches('\n').count();
+        let is_header = |line: &str| line.trim_start().starts_with('[');
+        let mut lines = source.text.lines().enumerate().take(number + 1);
+        let header = lines.clone().filter(|(_, line)| is_header(line)).last();
+        let line = lines.nth(number).map(|(_, line)| line.trim())?;
+        Some(Self {
+            line,
+            number,
+            header: header.map(|(number, _)| number),
+        })
+    }
+
+    /// Whether it stands in a table that is itself given twice.
+    fn is_below(&self, all: &[Self]) -> bool {
+        let header = self.header.filter(|header| *header != self.number);
+        header.is_some_and(|header| all.iter().any(|other| other.number == header))
+    }
+
+    /// What is wrong, and what to write instead.
+    fn explain(&self) -> (String, String) {
+        let table = self
+            .line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split(']').next());
+        if let Some((kind, name)) = table.and_then(|table| table.split_once('.')) {
+            let hint = "give it another name, or put both tables together";
+            return (
+                format!("duplicate {} \"{}\"", echo(kind), echo(name)),
+                hint.to_owned(),
+            );
+        }
+        let key = table
+            .or_else(|| self.line.split('=').next())
+            .unwrap_or_default();
+        let what = format!("\"{}\" is given twice in one file", echo(key.trim()));
+        (what, "remove one of them, or put both together".to_owned())
+    }
 }
 
 fn read_file(reader: &mut Reader<'_>, file: usize, document: &DeTable<'_>, raw: &mut Raw) {
