@@ -21,8 +21,10 @@ impl BootClock {
     /// # Errors
     /// The variable's text when it is not a whole number between -900 000 and 9 000 000.
     pub fn from_env() -> Result<Self, String> {
-        #[cfg(feature = "test-clock")]
         if let Some(text) = std::env::var_os("INTERLOCK_TEST_CLOCK_PPM") {
+            if cfg!(not(feature = "test-clock")) {
+                return Err("INTERLOCK_TEST_CLOCK_PPM: this build has no test clock".into());
+            }
             let text = text.to_string_lossy().into_owned();
             let rate_ppm = text
                 .trim()
@@ -53,8 +55,8 @@ impl BootClock {
     }
 
     fn reading(self, machine_ns: u64) -> u64 {
-        let extra = i128::from(machine_ns) * i128::from(self.rate_ppm) / 1_000_000;
-        u64::try_from(i128::from(machine_ns) + extra).unwrap_or(0)
+        let scaled = i128::from(machine_ns) * (1_000_000 + i128::from(self.rate_ppm)) / 1_000_000;
+        u64::try_from(scaled).unwrap_or(0)
     }
 }
 

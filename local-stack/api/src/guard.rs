@@ -223,6 +223,10 @@ pub enum Event {
         term: u64,
         /// Processes killed.
         killed: u32,
+        /// Something without a process ran under the term and the node was not reset: it may still
+        /// be there.
+        #[serde(default)]
+        unproven: bool,
     },
     /// Processes are left that the guard may not or cannot kill; it goes on trying.
     Stuck {
