@@ -10,8 +10,8 @@ use ticket_config::{Diagnostic, Options, load_text};
 fn inputs() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
     let mut inputs: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the inputs are there")
+        .map(|entry| entry.expect("readable").path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "toml")
@@ -22,8 +22,8 @@ fn inputs() -> Vec<PathBuf> {
 }
 
 fn findings(path: &Path) -> Vec<Diagnostic> {
-    let text = fs::read_to_string(path).unwrap();
-    let name = Path::new(path.file_name().unwrap());
+    let text = fs::read_to_string(path).expect("readable");
+    let name = Path::new(path.file_name().expect("a file"));
     match load_text(name, &text, Options::default()) {
         Ok(config) => config.warnings,
         Err(found) => found,

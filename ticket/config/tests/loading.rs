@@ -43,8 +43,8 @@ fn text(text: &str) -> Result<Config, Vec<Diagnostic>> {
 
 fn write(directory: &TempDir, name: &str, text: &str) -> std::path::PathBuf {
     let path = directory.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
+    fs::create_dir_all(path.parent().expect("has one")).expect("made");
+    fs::write(&path, text).expect("written");
     path
 }
 
