@@ -34,6 +34,8 @@ struct Cell {
 struct Revoked {
     asked: Nanos,
     done: Nanos,
+    /// Agreed only: the holder may go on under this term or an older one until it hears of it.
+    may_run: u64,
 }
 
 /// The state of the invariant.
@@ -45,6 +47,8 @@ pub struct Acknowledged {
     /// Grants and moves with an unknown outcome: they may take effect at any later time.
     unknown: Vec<Open>,
     revoked: Vec<Option<Revoked>>,
+    /// When the last grant or move that was reported done had been asked, by ticket.
+    granted: Vec<Nanos>,
 }
 
 impl Acknowledged {
@@ -57,6 +61,7 @@ impl Acknowledged {
             open: Vec::with_capacity(OPEN_MAX),
             unknown: Vec::with_capacity(OPEN_MAX),
             revoked: vec![None; setup.tickets.len()],
+            granted: vec![0; setup.tickets.len()],
         }
     }
 
@@ -147,6 +152,9 @@ impl Acknowledged {
         let Some(revoked) = self.revoked[usize::from(ticket)] else {
             return;
         };
+        if term <= revoked.may_run {
+            return;
+        }
         let allows = |one: &Open| {
             one.ticket == ticket
                 && one.asked >= revoked.asked
@@ -170,10 +178,11 @@ impl Acknowledged {
         match answer {
             Answer::Refused => {}
             Answer::Unknown => self.unknown(one),
+            Answer::Agreed => self.revoke_agreed(at, one),
             Answer::Done => match one.ask {
                 Ask::Revoke => self.revoke_done(at, one, violations),
                 Ask::Grant { to } => {
-                    self.revoked[usize::from(one.ticket)] = None;
+                    self.regranted(one);
                     let cell = self.cells.cell(one.ticket, to);
                     if cell.claimed < one.asked && cell.until <= one.asked {
                         violations.note(NAME, at, one.ticket, || {
@@ -181,25 +190,51 @@ impl Acknowledged {
                         });
                     }
                 }
-                Ask::Move { .. } | Ask::Standby { .. } => {}
+                Ask::Move { .. } => self.regranted(one),
+                Ask::Standby { .. } => {}
             },
         }
     }
 
-    fn revoke_done(&mut self, at: Nanos, one: Open, violations: &mut Violations) {
-        // A grant that was asked after the revoke may already have replaced it.
-        let replaced = |other: &Open| {
+    /// A grant or move that is done replaces every revoke asked before it.
+    fn regranted(&mut self, one: Open) {
+        let ticket = usize::from(one.ticket);
+        self.granted[ticket] = self.granted[ticket].max(one.asked);
+        if self.revoked[ticket].is_some_and(|revoked| revoked.asked <= one.asked) {
+            self.revoked[ticket] = None;
+        }
+    }
+
+    /// Whether a grant or move asked after this revoke may already have replaced it.
+    fn replaced(&self, one: Open) -> bool {
+        let later = |other: &Open| {
             other.ticket == one.ticket
                 && other.asked >= one.asked
                 && matches!(other.ask, Ask::Grant { .. } | Ask::Move { .. })
         };
-        let row = self.cells.row(one.ticket);
-        let regranted = row
-            .iter()
-            .any(|cell| cell.claimed > one.asked && cell.until > at);
-        if regranted && (self.open.iter().any(replaced) || self.unknown.iter().any(replaced)) {
+        let granted = self.granted[usize::from(one.ticket)] >= one.asked;
+        granted || self.open.iter().any(later) || self.unknown.iter().any(later)
+    }
+
+    fn revoke_agreed(&mut self, at: Nanos, one: Open) {
+        if one.ask != Ask::Revoke || self.replaced(one) {
             return;
         }
+        let row = self.cells.row(one.ticket);
+        let may_run = row.iter().map(|cell| cell.term).max().unwrap_or(0);
+        let asked = one.asked;
+        self.revoked[usize::from(one.ticket)] = Some(Revoked {
+            asked,
+            done: at,
+            may_run,
+        });
+    }
+
+    fn revoke_done(&mut self, at: Nanos, one: Open, violations: &mut Violations) {
+        if self.replaced(one) {
+            return;
+        }
+        let row = self.cells.row(one.ticket);
         for (site, cell) in row.iter().enumerate() {
             let runs = cell.running != 0 && !self.frozen[site];
             if cell.until > at || runs {
@@ -216,9 +251,11 @@ impl Acknowledged {
                 });
             }
         }
+        let asked = one.asked;
         self.revoked[usize::from(one.ticket)] = Some(Revoked {
-            asked: one.asked,
+            asked,
             done: at,
+            may_run: 0,
         });
     }
 }

@@ -1,8 +1,8 @@
 //! No effect before it is durable (promise 5): a member answers a new ballot or a new value only
 //! after what it answers is on its disk.
 //!
-//! Renewals write nothing: an answer counts as covered when the stored value has the same digest
-//! (owner, term, phase) under the same ballot, or a later ballot or value was stored since.
+//! An answer is covered when the disk has that very (ballot, seq) or a later one. Renewals write
+//! nothing and say nothing new; they are not among the answers judged here.
 
 use crate::history::{Entry, Event, Setup, TicketId};
 use crate::violation::Violations;
@@ -16,7 +16,7 @@ const MEMBERS_MAX: usize = 64;
 struct Disk {
     promised: u64,
     accepted: u64,
-    value: u64,
+    seq: u32,
 }
 
 /// The state of the invariant.
@@ -49,12 +49,12 @@ impl DurableFirst {
                 ticket,
                 promised,
                 accepted,
-                value,
+                seq,
             } => {
                 *self.disk_mut(member, ticket) = Disk {
                     promised,
                     accepted,
-                    value,
+                    seq,
                 };
             }
             Event::Forgot { member } => {
@@ -81,17 +81,16 @@ impl DurableFirst {
                 member,
                 ticket,
                 ballot,
-                value,
+                seq,
             } => {
                 let disk = *self.disk_mut(member, ticket);
-                let covered =
-                    disk.accepted > ballot || (disk.accepted == ballot && disk.value == value);
+                let covered = (disk.accepted, disk.seq) >= (ballot, seq);
                 if !covered {
                     violations.note(NAME, entry.at, ticket, || {
                         format!(
-                            "member {member} accepted ballot {ballot:#x} value {value:#x} while \
-                             its disk has ballot {:#x} value {:#x}",
-                            disk.accepted, disk.value
+                            "member {member} accepted ballot {ballot:#x} seq {seq} while its disk has \
+                             ballot {:#x} seq {}",
+                            disk.accepted, disk.seq
                         )
                     });
                 }

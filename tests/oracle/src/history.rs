@@ -77,6 +77,9 @@ pub enum Ask {
 pub enum Answer {
     /// The wish was met.
     Done,
+    /// A majority agreed and it will never be undone, but it is not finished (a revoke whose
+    /// holder may still be running).
+    Agreed,
     /// Nothing was changed.
     Refused,
     /// It may or may not happen.
@@ -179,8 +182,8 @@ pub enum Event {
         promised: u64,
         /// The ballot of the value stored.
         accepted: u64,
-        /// A digest of what of the value must be durable (owner, term, phase).
-        value: u64,
+        /// The value's number within its ballot.
+        seq: u32,
     },
     /// A member promised a ballot in a message.
     Promised {
@@ -199,8 +202,8 @@ pub enum Event {
         ticket: TicketId,
         /// The ballot.
         ballot: u64,
-        /// The digest of the value as in [`Event::Stored`].
-        value: u64,
+        /// The value's number within its ballot.
+        seq: u32,
     },
     /// A fault took away what a member had stored; it starts again from nothing or something old.
     Forgot {

@@ -66,12 +66,7 @@ impl LeaseBinds {
             } => {
                 let budget = setup.tickets[usize::from(ticket)].stop_budget_ns;
                 let cell = self.cells.cell_mut(ticket, site);
-                let until = until.unwrap_or(Nanos::MAX);
-                cell.until = if cell.claimed == term {
-                    cell.until.max(until)
-                } else {
-                    until
-                };
+                cell.until = until.unwrap_or(Nanos::MAX);
                 cell.claimed = term;
                 if cell.running != 0 && cell.term == term {
                     cell.due = cell.until.saturating_add(budget);
@@ -101,6 +96,11 @@ impl LeaseBinds {
             }
             Event::Hold { ticket, on } => {
                 self.hold[usize::from(ticket)] = on;
+                // The deadline is in force again, and may be long over: swept at once.
+                let earliest = entry.at.saturating_add(setup.kill_after_thaw_ns);
+                for cell in self.cells.row_mut(ticket) {
+                    cell.due = cell.due.max(earliest);
+                }
                 self.refresh(setup);
             }
             Event::Frozen { site } => {

@@ -43,12 +43,6 @@ impl OneHolder {
             } => {
                 let until = until.unwrap_or(Nanos::MAX);
                 let claim = self.claims.cell_mut(ticket, site);
-                // A renewal that was heard late must not shorten what the site was told before.
-                let until = if claim.term == term {
-                    claim.until.max(until)
-                } else {
-                    until
-                };
                 *claim = Claim { term, until };
                 if until <= entry.at {
                     return;
