@@ -98,9 +98,9 @@ pub enum CredentialsError {
         /// The file.
         path: PathBuf,
         /// The member that the configuration names.
-        expected: Identity,
+        expected: String,
         /// The member that the certificate names.
-        found: Identity,
+        found: String,
     },
     /// The certificate was signed by another authority than the one given.
     #[error(
@@ -275,8 +275,8 @@ fn check_member(
     if found != expected {
         return Err(CredentialsError::OtherMember {
             path: path.to_owned(),
-            expected: expected.clone(),
-            found: found.clone(),
+            expected: expected.to_string(),
+            found: found.to_string(),
         });
     }
     Ok(())

@@ -42,13 +42,12 @@ pub enum Event {
     },
     /// Two live processes use one member's name and key: somebody copied a member. The one known
     /// longer is kept, the newcomer refused. If `member` is our own name, we are one of the two.
+    /// Reported at most once a second.
     Duplicate {
         /// The name used twice.
         member: Arc<str>,
-        /// Where the one known longer is; `None` if that is ourselves.
-        known: Option<SocketAddr>,
-        /// Where the newcomer is.
-        newcomer: SocketAddr,
+        /// Where both are, for people.
+        why: String,
     },
     /// Somebody was not let in. Reported at most once a second, always counted.
     Refused {

@@ -18,15 +18,24 @@
 //! Cluster, role and name are parameters: the link gives them no meaning, so that it serves the
 //! members of a cluster as well as the nodes of a site.
 
+mod accept;
 mod address;
 pub mod ca;
 mod config;
+mod connection;
 mod credentials;
+mod dial;
+mod endpoint;
 mod event;
+mod failure;
 mod frame;
 mod identity;
+mod link;
 mod resolve;
+mod runtime;
+mod shared;
 mod stats;
+mod table;
 mod tls;
 
 pub use address::{Address, AddressError};
@@ -36,5 +45,7 @@ pub use credentials::{Credentials, CredentialsError, Pki};
 pub use event::{Event, Events, MESSAGES_MAX};
 pub use frame::MESSAGE_BYTES_MAX;
 pub use identity::{Identity, IdentityError, NAME_BYTES_MAX};
+pub use link::{Link, LinkError, SendError};
 pub use resolve::{ADDRESSES_MAX, Resolution, Resolve, ResolveError, SystemNames};
+pub use runtime::LinkSocket;
 pub use stats::{Counters, LinkStats, PeerStats};

@@ -1,0 +1,602 @@
+//! What the tasks of one link share: the table of connections, counters, credentials.
+//!
+//! Everything is behind one lock that is never held across an await; connections are few and
+//! each step is short.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use quinn::{Connection, VarInt};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::{LinkConfig, Peer, Timing};
+use crate::credentials::{Credentials, rough};
+use crate::endpoint::{HANDSHAKES_MAX, Parameters, STREAMS_MAX};
+use crate::event::{Event, Queue};
+use crate::failure::{Code, Failure, FailureKind};
+use crate::identity::Identity;
+use crate::resolve::Resolve;
+use crate::stats::{Counters, LinkStats, PeerStats};
+use crate::table::{Farewell, Live, Slot, Step};
+
+/// A lost crossing connection is kept this long for what is still in flight on it.
+const LINGER: Duration = Duration::from_secs(2);
+/// Refusals and duplicates are reported to the reader this often at most, and always counted: a
+/// stranger must not be able to crowd out other reports.
+const ALARM_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest wait for an old process to prove that it lives: longer than a busy moment.
+const CONTEST_MIN: Duration = Duration::from_millis(50);
+
+pub(crate) struct Shared {
+    pub(crate) me: Identity,
+    pub(crate) instance: u64,
+    pub(crate) timing: Timing,
+    pub(crate) resolve: Arc<dyn Resolve>,
+    pub(crate) queue: Arc<Queue>,
+    /// Handshakes of others under way.
+    pub(crate) handshakes: Arc<Semaphore>,
+    /// Becomes true when the link closes.
+    pub(crate) closing: watch::Sender<bool>,
+    state: Mutex<State>,
+}
+
+struct State {
+    credentials: Credentials,
+    parameters: Parameters,
+    peers: BTreeMap<Arc<str>, Entry>,
+    next_id: u64,
+    random: u64,
+    refused: u64,
+    overload: u64,
+    last_refusal: Option<(SocketAddr, String)>,
+    last_refusal_at: Option<Instant>,
+    last_duplicate_at: Option<Instant>,
+}
+
+/// A connection as the table keeps it.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) connection: Connection,
+    /// Told when it may be read.
+    pub(crate) start: Arc<Notify>,
+}
+
+/// One configured peer.
+struct Entry {
+    config: Peer,
+    slot: Slot<Wire>,
+    counters: Counters,
+    last_heard: Option<Instant>,
+    last_error: Option<String>,
+    up_since: Option<Instant>,
+    certificate_expires: Option<SystemTime>,
+    /// Told when the peer has no connection any more, or its addresses changed.
+    vacant: Arc<Notify>,
+    /// Long messages under way to it.
+    streams: Arc<Semaphore>,
+    /// Set when the peer is removed, so that its dialler ends.
+    removed: watch::Sender<bool>,
+}
+
+/// What [`Shared::outlet`] hands out for sending.
+pub(crate) struct Outlet {
+    pub(crate) connection: Connection,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+/// What a dialler waits for.
+pub(crate) struct DialSignals {
+    pub(crate) vacant: Arc<Notify>,
+    pub(crate) removed: watch::Receiver<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &LinkConfig,
+        parameters: Parameters,
+        resolve: Arc<dyn Resolve>,
+        instance: u64,
+    ) -> Self {
+        Self {
+            me: config.credentials.identity.clone(),
+            instance,
+            timing: config.timing.clone(),
+            resolve,
+            queue: Arc::default(),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            closing: watch::Sender::new(false),
+            state: Mutex::new(State {
+                credentials: config.credentials.clone(),
+                parameters,
+                peers: BTreeMap::new(),
+                next_id: 1,
+                random: instance | 1,
+                refused: 0,
+                overload: 0,
+                last_refusal: None,
+                last_refusal_at: None,
+                last_duplicate_at: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panicking task leaves at worst one connection's bookkeeping behind; the others go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds or changes a peer. `Some` if it is new and needs a dialler.
+    pub(crate) fn upsert(&self, config: &Peer) -> Option<DialSignals> {
+        let mut state = self.lock();
+        if let Some(entry) = state.peers.get_mut(config.name.as_str()) {
+            let moved = entry.config.addresses != config.addresses;
+            entry.config = config.clone();
+            if moved {
+                entry.vacant.notify_one();
+            }
+            return None;
+        }
+        let vacant = Arc::new(Notify::new());
+        let (removed, watching) = watch::channel(false);
+        let entry = Entry {
+            config: config.clone(),
+            slot: Slot::new(self.me.name < config.name),
+            counters: Counters::default(),
+            last_heard: None,
+            last_error: None,
+            up_since: None,
+            certificate_expires: None,
+            vacant: vacant.clone(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX as usize)),
+            removed,
+        };
+        state.peers.insert(config.name.as_str().into(), entry);
+        Some(DialSignals {
+            vacant,
+            removed: watching,
+        })
+    }
+
+    /// Removes peers for which `keep` is false and closes their connections.
+    pub(crate) fn retain(&self, keep: impl Fn(&Peer) -> bool) {
+        let mut state = self.lock();
+        let gone: Vec<Arc<str>> = state
+            .peers
+            .iter()
+            .filter(|(_, e)| !keep(&e.config))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in gone {
+            let Some(mut entry) = state.peers.remove(&name) else {
+                continue;
+            };
+            entry.removed.send_replace(true);
+            for live in entry.slot.clear() {
+                live.wire
+                    .connection
+                    .close(Code::Removed.into(), b"removed from the configuration");
+            }
+            if entry.up_since.is_some() {
+                let why = "removed from the configuration".to_owned();
+                self.queue.push(Event::Down { peer: name, why });
+            }
+        }
+    }
+
+    pub(crate) fn replace_credentials(&self, credentials: Credentials, parameters: Parameters) {
+        let mut state = self.lock();
+        state.credentials = credentials;
+        state.parameters = parameters;
+    }
+
+    pub(crate) fn client_config(&self) -> quinn::ClientConfig {
+        self.lock().parameters.client.clone()
+    }
+
+    pub(crate) fn server_config(&self) -> quinn::ServerConfig {
+        self.lock().parameters.server.clone()
+    }
+
+    /// The configured peer of that name, if there is one.
+    pub(crate) fn peer(&self, name: &str) -> Option<Peer> {
+        self.lock()
+            .peers
+            .get(name)
+            .map(|entry| entry.config.clone())
+    }
+
+    pub(crate) fn vacant(&self, name: &str) -> bool {
+        self.lock()
+            .peers
+            .get(name)
+            .is_some_and(|entry| entry.slot.vacant())
+    }
+
+    /// A number between 0 and `below` - 1: jitter, not secrets (xorshift).
+    pub(crate) fn random(&self, below: u64) -> u64 {
+        let mut state = self.lock();
+        let mut x = state.random;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        state.random = x;
+        x % below.max(1)
+    }
+
+    /// Where to send to a peer.
+    pub(crate) fn outlet(&self, name: &str) -> Option<Outlet> {
+        let state = self.lock();
+        let entry = state.peers.get(name)?;
+        let connection = entry.slot.active()?.wire.connection.clone();
+        Some(Outlet {
+            connection,
+            streams: entry.streams.clone(),
+        })
+    }
+
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.lock().peers.contains_key(name)
+    }
+
+    /// Changes a peer's counters.
+    pub(crate) fn count(&self, name: &str, change: impl FnOnce(&mut Counters)) {
+        if let Some(entry) = self.lock().peers.get_mut(name) {
+            change(&mut entry.counters);
+        }
+    }
+
+    /// Hands a received message to the reader.
+    pub(crate) fn deliver(&self, name: &Arc<str>, bytes: bytes::Bytes) {
+        let mut state = self.lock();
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        entry.counters.received += 1;
+        entry.counters.received_bytes += bytes.len() as u64;
+        entry.last_heard = Some(Instant::now());
+        if self.queue.push(Event::Message {
+            from: name.clone(),
+            bytes,
+        }) {
+            entry.counters.receive_dropped += 1;
+        }
+    }
+
+    /// An attempt to reach a peer failed.
+    pub(crate) fn failed(&self, name: &str, failure: &Failure) {
+        let mut state = self.lock();
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        match failure.kind {
+            FailureKind::Auth | FailureKind::Duplicate => entry.counters.auth_failures += 1,
+            FailureKind::Other => entry.counters.errors += 1,
+        }
+        // The same failure every second is one line in the log.
+        if entry.last_error.as_ref() != Some(&failure.text) {
+            info!(peer = name, "cannot reach it: {}", failure.text);
+        }
+        entry.last_error = Some(failure.text.clone());
+        let report = match failure.kind {
+            FailureKind::Auth => failure.address.map(|address| Event::Refused {
+                address,
+                why: failure.text.clone(),
+            }),
+            FailureKind::Duplicate => {
+                let member = self.me.name.as_str().into();
+                Some(Event::Duplicate {
+                    member,
+                    why: format!("{name} says: {}", failure.text),
+                })
+            }
+            FailureKind::Other => None,
+        };
+        if let Some(report) = report {
+            self.alarm(&mut state, report);
+        }
+    }
+
+    /// A stranger was not let in; `claimed` if it proved to be a member, though not one we want.
+    pub(crate) fn refused(&self, address: SocketAddr, claimed: Option<&str>, why: &str) {
+        let mut state = self.lock();
+        state.refused += 1;
+        if let Some(entry) = claimed.and_then(|name| state.peers.get_mut(name)) {
+            entry.counters.auth_failures += 1;
+        }
+        state.last_refusal = Some((address, why.to_owned()));
+        self.alarm(
+            &mut state,
+            Event::Refused {
+                address,
+                why: why.to_owned(),
+            },
+        );
+    }
+
+    pub(crate) fn overloaded(&self) {
+        self.lock().overload += 1;
+    }
+
+    fn alarm(&self, state: &mut State, event: Event) {
+        let now = Instant::now();
+        // Each kind has its own limit: strangers must not be able to silence the other.
+        let last = match event {
+            Event::Duplicate { .. } => &mut state.last_duplicate_at,
+            _ => &mut state.last_refusal_at,
+        };
+        if last.is_some_and(|last| now - last < ALARM_INTERVAL) {
+            return;
+        }
+        *last = Some(now);
+        self.queue.push(event);
+    }
+
+    /// Two processes with our own name: reported like one that a peer sees.
+    pub(crate) fn own_duplicate(&self, why: String) {
+        warn!("{why}");
+        let mut state = self.lock();
+        let member = self.me.name.as_str().into();
+        self.alarm(&mut state, Event::Duplicate { member, why });
+    }
+
+    /// A connection has greeted: enter it. `None` if the peer is not configured any more.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        name: &Arc<str>,
+        instance: u64,
+        ours: bool,
+        wire: Wire,
+        certificate_expires: SystemTime,
+    ) -> Option<u64> {
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        let entry = state.peers.get_mut(name)?;
+        entry.certificate_expires = Some(certificate_expires);
+        let place = canonical(wire.connection.remote_address()).to_string();
+        let live = Live {
+            id,
+            instance,
+            ours,
+            place,
+            wire,
+        };
+        // A connection may have ended without its task having had a turn yet.
+        let ended = entry
+            .slot
+            .active()
+            .filter(|a| a.wire.connection.close_reason().is_some());
+        let mut steps = match ended.map(|a| a.id) {
+            Some(ended) => entry.slot.closed(ended, "connection lost"),
+            None => Vec::new(),
+        };
+        steps.extend(entry.slot.admit(live));
+        self.execute(&mut state, name, steps);
+        Some(id)
+    }
+
+    pub(crate) fn closed(self: &Arc<Self>, name: &Arc<str>, id: u64, why: &str) {
+        let mut state = self.lock();
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        let steps = entry.slot.closed(id, why);
+        self.execute(&mut state, name, steps);
+    }
+
+    pub(crate) fn answered(self: &Arc<Self>, name: &Arc<str>, id: u64) {
+        let mut state = self.lock();
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        let steps = entry.slot.answered(id);
+        self.execute(&mut state, name, steps);
+    }
+
+    fn execute(self: &Arc<Self>, state: &mut State, name: &Arc<str>, steps: Vec<Step<Wire>>) {
+        for step in steps {
+            match step {
+                Step::Up(live) => self.up(state, name, &live),
+                Step::Down(why) => self.down(state, name, why),
+                Step::Read(live) => live.wire.start.notify_one(),
+                Step::Close(live, farewell) => close(name, &live, farewell),
+                Step::Retire(id) => self.clone().retire_later(name.clone(), id),
+                Step::Contest { known, contender } => {
+                    self.clone().contest(name.clone(), known, contender);
+                }
+                Step::Duplicate { known, newcomer } => {
+                    let why = format!(
+                        "two processes use the name and key of {name}: one at {} and one at {}; \
+                         the second was refused",
+                        known.place, newcomer.place
+                    );
+                    warn!("{why}");
+                    self.alarm(
+                        state,
+                        Event::Duplicate {
+                            member: name.clone(),
+                            why,
+                        },
+                    );
+                }
+            }
+        }
+        if let Some(entry) = state.peers.get(name)
+            && entry.slot.vacant()
+        {
+            entry.vacant.notify_one();
+        }
+    }
+
+    fn up(&self, state: &mut State, name: &Arc<str>, live: &Live<Wire>) {
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        entry.counters.connects += 1;
+        if entry.counters.connects > 1 {
+            entry.counters.reconnects += 1;
+        }
+        entry.up_since = Some(Instant::now());
+        let address = canonical(live.wire.connection.remote_address());
+        info!(peer = %name, %address, dialled = live.ours, "connected");
+        self.queue.push(Event::Up {
+            peer: name.clone(),
+            address,
+            instance: live.instance,
+        });
+    }
+
+    fn down(&self, state: &mut State, name: &Arc<str>, why: String) {
+        let Some(entry) = state.peers.get_mut(name) else {
+            return;
+        };
+        entry.up_since = None;
+        info!(peer = %name, "connection lost: {why}");
+        self.queue.push(Event::Down {
+            peer: name.clone(),
+            why,
+        });
+    }
+
+    fn retire_later(self: Arc<Self>, name: Arc<str>, id: u64) {
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            let mut state = self.lock();
+            let Some(entry) = state.peers.get_mut(&name) else {
+                return;
+            };
+            if let Some(live) = entry.slot.retire(id) {
+                live.wire
+                    .connection
+                    .close(Code::Spare.into(), b"the other connection is used");
+            }
+        });
+    }
+
+    /// Asks an old process three times whether it lives; its answer arrives where it is read.
+    fn contest(self: Arc<Self>, name: Arc<str>, known: Live<Wire>, contender: u64) {
+        const QUESTIONS: u32 = 3;
+        let wait =
+            (known.wire.connection.rtt() * 4).clamp(CONTEST_MIN, self.timing.contest_timeout);
+        tokio::spawn(async move {
+            for _ in 0..QUESTIONS {
+                let probe = crate::frame::probe(crate::frame::PROBE).into();
+                // A failure means that the connection is gone, which settles the contest as well.
+                if known.wire.connection.send_datagram(probe).is_err() {
+                    break;
+                }
+                tokio::time::sleep(wait / QUESTIONS).await;
+            }
+            let mut state = self.lock();
+            let Some(entry) = state.peers.get_mut(&name) else {
+                return;
+            };
+            let steps = entry.slot.contest_over(contender);
+            self.execute(&mut state, &name, steps);
+        });
+    }
+
+    pub(crate) fn stats(&self, listen: Vec<SocketAddr>) -> LinkStats {
+        let state = self.lock();
+        let now = Instant::now();
+        LinkStats {
+            peers: state
+                .peers
+                .iter()
+                .map(|(name, entry)| entry.stats(name, now))
+                .collect(),
+            listen,
+            refused: state.refused,
+            overload: state.overload,
+            last_refusal: state.last_refusal.clone(),
+            certificate_expires: Some(state.credentials.not_after),
+        }
+    }
+
+    /// Certificates that are over within `margin` of `now`, ours included.
+    pub(crate) fn expiring(
+        &self,
+        now: SystemTime,
+        margin: Duration,
+    ) -> Vec<(Arc<str>, SystemTime)> {
+        let state = self.lock();
+        let ours = (
+            Arc::from(self.me.name.as_str()),
+            state.credentials.not_after,
+        );
+        let theirs = state
+            .peers
+            .iter()
+            .filter_map(|(n, e)| Some((n.clone(), e.certificate_expires?)));
+        let soon = |at: &SystemTime| at.duration_since(now).map_or(true, |left| left < margin);
+        std::iter::once(ours)
+            .chain(theirs)
+            .filter(|(_, at)| soon(at))
+            .collect()
+    }
+
+    /// Says goodbye to everybody.
+    pub(crate) fn close_all(&self) {
+        self.closing.send_replace(true);
+        let mut state = self.lock();
+        for entry in state.peers.values_mut() {
+            entry.removed.send_replace(true);
+            for live in entry.slot.clear() {
+                live.wire
+                    .connection
+                    .close(Code::Goodbye.into(), b"shutting down");
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn stats(&self, name: &Arc<str>, now: Instant) -> PeerStats {
+        let active = self.slot.active();
+        PeerStats {
+            name: name.to_string(),
+            role: self.config.role.clone(),
+            address: active.map(|live| canonical(live.wire.connection.remote_address())),
+            up_for: self.up_since.map(|since| now - since),
+            rtt: active.map(|live| live.wire.connection.rtt()),
+            last_heard: self.last_heard.map(|at| now - at),
+            certificate_expires: self.certificate_expires,
+            counters: self.counters,
+            last_error: self.last_error.clone(),
+        }
+    }
+}
+
+/// IPv4 as such, also where an IPv6 socket carries it.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn close(name: &str, live: &Live<Wire>, farewell: Farewell) {
+    let (code, reason) = match farewell {
+        Farewell::Superseded => (Code::Superseded, "you opened another connection".to_owned()),
+        Farewell::OtherInstance => (
+            Code::Duplicate,
+            format!("another process with the name {name} has connected"),
+        ),
+        Farewell::Duplicate => (
+            Code::Duplicate,
+            format!("another process with the name {name} is connected"),
+        ),
+    };
+    live.wire
+        .connection
+        .close(VarInt::from(code), reason.as_bytes());
+}
+
+/// A span until (or since) an instant, for people.
+pub(crate) fn until(at: SystemTime, now: SystemTime) -> String {
+    match at.duration_since(now) {
+        Ok(left) => format!("expires in {}", rough(left)),
+        Err(e) => format!("expired {} ago", rough(e.duration())),
+    }
+}
