@@ -1,1 +1,25 @@
 //! Runs resource agents under their contract: environment, timeouts, exit codes.
+//!
+//! * [`agent`]: what is run and how it ended;
+//! * [`descriptors`]: none of ours reaches an agent;
+//! * [`environment`]: what an OCF agent finds in its environment;
+//! * [`process`]: one run of an agent: own process group, working directory `/`, no descriptors but
+//!   0 to 2, bounded capture, a timeout that ends the whole group; it waits for the agent's exit, never
+//!   for the end of its pipes, which a daemon that the agent started may hold open for ever;
+//! * [`lane`]: the operations of one resource, one at a time, recurring ones included;
+//! * [`orphans`]: agents that a killed daemon left behind.
+//!
+//! Agents get no death signal: a restart of the daemon leaves every resource running.
+
+pub mod agent;
+pub mod descriptors;
+pub mod environment;
+pub mod lane;
+pub mod orphans;
+pub mod process;
+
+mod capture;
+mod executor;
+
+pub use agent::{Agent, Operation, Outcome, Status};
+pub use executor::{CallId, Executor, Report, Settings};

@@ -1,0 +1,240 @@
+//! What is run, and how it ended.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Exit codes of the resource agent interface.
+pub mod rc {
+    /// Success; for a monitor: running (unpromoted).
+    pub const OK: u8 = 0;
+    /// An error that may go away.
+    pub const ERROR: u8 = 1;
+    /// The agent does not know the action.
+    pub const NOT_IMPLEMENTED: u8 = 3;
+    /// Not enough rights on this node.
+    pub const INSUFFICIENT_PRIVILEGES: u8 = 4;
+    /// Agent or software missing on this node.
+    pub const NOT_INSTALLED: u8 = 5;
+    /// Configured wrongly, on every node.
+    pub const NOT_CONFIGURED: u8 = 6;
+    /// Stopped cleanly.
+    pub const NOT_RUNNING: u8 = 7;
+    /// Running, promoted.
+    pub const RUNNING_PROMOTED: u8 = 8;
+    /// Failed while promoted.
+    pub const FAILED_PROMOTED: u8 = 9;
+
+    /// The code's usual words.
+    pub fn name(rc: u8) -> &'static str {
+        match rc {
+            OK => "ok",
+            ERROR => "error",
+            2 => "invalid parameter",
+            NOT_IMPLEMENTED => "not implemented",
+            INSUFFICIENT_PRIVILEGES => "insufficient privileges",
+            NOT_INSTALLED => "not installed",
+            NOT_CONFIGURED => "not configured",
+            NOT_RUNNING => "not running",
+            RUNNING_PROMOTED => "promoted",
+            FAILED_PROMOTED => "promoted (failed)",
+            190 => "degraded",
+            191 => "promoted (degraded)",
+            _ => "unknown",
+        }
+    }
+}
+
+/// An agent's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// `ocf` (others are not run yet).
+    pub class: String,
+    /// For class `ocf`: the directory under the agents' path.
+    pub provider: Option<String>,
+    /// The file's name.
+    pub kind: String,
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.class)?;
+        if let Some(provider) = &self.provider {
+            write!(f, ":{provider}")?;
+        }
+        write!(f, ":{}", self.kind)
+    }
+}
+
+/// Why an agent cannot be run on this node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The class is not one that this program runs.
+    #[error("agents of class {0} are not run here")]
+    Class(String),
+    /// A provider or type that would lead out of the agents' directories.
+    #[error("{0} is not a name of an agent")]
+    Name(String),
+    /// There is no such file.
+    #[error("{agent} is not installed: no {provider}/{kind} under {searched}")]
+    File {
+        /// The agent.
+        agent: String,
+        /// Its directory.
+        provider: String,
+        /// Its file.
+        kind: String,
+        /// The directories that were searched.
+        searched: String,
+    },
+}
+
+impl Agent {
+    /// The agent's file: the first under `directories` that exists.
+    ///
+    /// # Errors
+    /// [`Missing`]: the configuration or the node is at fault; nothing was run.
+    pub fn find(&self, directories: &[PathBuf]) -> Result<PathBuf, Missing> {
+        let (Some(provider), "ocf") = (self.provider.as_deref(), self.class.as_str()) else {
+            return Err(Missing::Class(self.class.clone()));
+        };
+        for name in [provider, &self.kind] {
+            let one_component = Path::new(name).components().count() == 1;
+            if !one_component || name.starts_with('.') || name.contains(['/', '\0']) {
+                return Err(Missing::Name(self.to_string()));
+            }
+        }
+        let file = |directory: &PathBuf| directory.join(provider).join(&self.kind);
+        directories
+            .iter()
+            .map(file)
+            .find(|path| path.exists())
+            .ok_or_else(|| {
+                let list: Vec<String> = directories
+                    .iter()
+                    .map(|d| d.display().to_string())
+                    .collect();
+                Missing::File {
+                    agent: self.to_string(),
+                    provider: provider.to_owned(),
+                    kind: self.kind.clone(),
+                    searched: list.join(":"),
+                }
+            })
+    }
+}
+
+/// One operation of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// The resource's id.
+    pub resource: String,
+    /// Its agent.
+    pub agent: Agent,
+    /// The agent's first argument.
+    pub action: String,
+    /// How long the agent may take.
+    pub timeout: Duration,
+    /// Variables for the agent, complete but for what it inherits; see [`crate::environment`].
+    pub environment: Vec<(String, String)>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The agent exited by itself.
+    Complete,
+    /// Its time was over; its process group was ended.
+    Timeout,
+    /// There is no such agent on this node, or it is not a program.
+    NotInstalled,
+    /// It could not be started, or was ended by a signal.
+    Error,
+    /// It was ended on request.
+    Cancelled,
+}
+
+impl Status {
+    /// A stable word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Timeout => "timeout",
+            Self::NotInstalled => "not-installed",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The result of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: Status,
+    /// The agent's exit code, or the code that stands for what happened.
+    pub rc: u8,
+    /// The agent's own words (or ours, when it had no chance to say any).
+    pub exit_reason: String,
+    /// The end of what it wrote to standard output.
+    pub output: String,
+    /// How long it ran.
+    pub exec_time: Duration,
+    /// How long it waited for its turn.
+    pub queue_time: Duration,
+}
+
+impl Outcome {
+    /// An outcome without a run.
+    pub fn without_run(status: Status, rc: u8, exit_reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            rc,
+            exit_reason: exit_reason.into(),
+            output: String::new(),
+            exec_time: Duration::ZERO,
+            queue_time: Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_lead_out_of_the_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = [dir.path().to_owned()];
+        let agent = |class: &str, provider: &str, kind: &str| Agent {
+            class: class.into(),
+            provider: Some(provider.into()),
+            kind: kind.into(),
+        };
+        for (provider, kind) in [
+            ("..", "sh"),
+            ("a", "../../bin/sh"),
+            ("", "x"),
+            ("a", ".x"),
+            ("/", "x"),
+        ] {
+            let found = agent("ocf", provider, kind).find(&roots);
+            assert!(
+                matches!(found, Err(Missing::Name(_))),
+                "{provider} {kind}: {found:?}"
+            );
+        }
+        assert!(matches!(
+            agent("upstart", "a", "b").find(&roots),
+            Err(Missing::Class(_))
+        ));
+        let text = agent("ocf", "heartbeat", "Gone")
+            .find(&roots)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("ocf:heartbeat:Gone is not installed"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! One run of an agent.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::agent::{Agent, Missing, Operation, Outcome, Status, rc};
+use crate::capture::Capture;
+use crate::environment::{EXIT_REASON_PREFIX, NOT_INHERITED};
+use crate::orphans::Note;
+
+/// From the polite signal to the other one. An agent that traps SIGTERM needs time to undo what it
+/// began; this adds to what a stop may take.
+pub const KILL_GRACE: Duration = Duration::from_secs(2);
+
+/// How long an ended agent may stay before it is reported all the same: it sleeps in the kernel, and
+/// nobody can say when that ends.
+const REAP_MAX: Duration = Duration::from_secs(5);
+
+/// Pause between looks at whether a process group is gone.
+const GROUP_POLL: Duration = Duration::from_millis(10);
+
+/// Starts that are tried while the agent's file is still open for writing somewhere (an upgrade in
+/// progress).
+const BUSY_TRIES: u32 = 20;
+
+/// Longest reason that is kept, in characters: it goes into the CIB.
+const REASON_CHARS_MAX: usize = 512;
+
+/// Runs an agent to its end.
+///
+/// `cancel` ends it early: its process group gets SIGTERM, then SIGKILL. The result tells everything;
+/// nothing here is an error of the caller.
+pub async fn run(
+    operation: &Operation,
+    directories: &[PathBuf],
+    notes: Option<&Path>,
+    mut cancel: oneshot::Receiver<()>,
+) -> Outcome {
+    let file = match operation.agent.find(directories) {
+        Ok(file) => file,
+        Err(missing) => return not_installed(&missing),
+    };
+    let began = Instant::now();
+    let (mut child, mut stdout, mut stderr) = match spawn(operation, &file).await {
+        Ok(spawned) => spawned,
+        Err(error) => return spawn_failed(&operation.agent, &file, &error),
+    };
+    let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    let _note = notes.and_then(|dir| Note::write(dir, operation, group));
+    let until = began + operation.timeout;
+    let ended = loop {
+        tokio::select! {
+            // An agent that has exited is never called late.
+            biased;
+            status = child.wait() => break Ended::Exited(status),
+            () = stdout.read_some() => {}
+            () = stderr.read_some() => {}
+            _ = &mut cancel => break Ended::Cancelled,
+            () = sleep_until(until) => break Ended::Late,
+        }
+    };
+    let forced = match &ended {
+        Ended::Exited(_) => None,
+        _ => Some(end_group(&mut child, group, &mut stdout, &mut stderr).await),
+    };
+    stdout.drain();
+    stderr.drain();
+    let words = exit_reason(&stderr.text());
+    let mut outcome = match ended {
+        Ended::Exited(Ok(status)) => exited(status),
+        Ended::Exited(Err(error)) => Outcome::without_run(
+            Status::Error,
+            rc::ERROR,
+            format!("its end was not seen: {error}"),
+        ),
+        Ended::Late => {
+            let limit = operation.timeout.as_millis();
+            let what = format!("{} did not end within {limit} ms", operation.action);
+            Outcome::without_run(Status::Timeout, rc::ERROR, what)
+        }
+        Ended::Cancelled => Outcome::without_run(Status::Cancelled, rc::ERROR, "ended on request"),
+    };
+    if let Some(words) = words {
+        outcome.exit_reason = words;
+    }
+    if forced == Some(false) {
+        outcome
+            .exit_reason
+            .push_str("; its processes cannot be killed");
+    }
+    outcome.output = stdout.text();
+    outcome.exec_time = began.elapsed();
+    outcome
+}
+
+enum Ended {
+    Exited(io::Result<ExitStatus>),
+    Late,
+    Cancelled,
+}
+
+async fn spawn(operation: &Operation, file: &Path) -> io::Result<(Child, Capture, Capture)> {
+    let mut tries = 0;
+    loop {
+        let (stdout, to_stdout) = io::pipe()?;
+        let (stderr, to_stderr) = io::pipe()?;
+        // Every descriptor of this program is close-on-exec; the standard library resets SIGPIPE and
+        // the signal mask of a child.
+        let mut command = Command::new(file);
+        command
+            .arg(&operation.action)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(to_stdout)
+            .stderr(to_stderr);
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command.envs(
+            operation
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
+        match command.spawn() {
+            Ok(child) => return Ok((child, Capture::new(stdout)?, Capture::new(stderr)?)),
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+            {
+                tries += 1;
+                sleep(GROUP_POLL).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Ends the whole group; `false` when some of it is still there.
+async fn end_group(
+    child: &mut Child,
+    group: Option<Pid>,
+    stdout: &mut Capture,
+    stderr: &mut Capture,
+) -> bool {
+    let Some(group) = group else {
+        return true;
+    };
+    for (signal, patience) in [(Signal::TERM, KILL_GRACE), (Signal::KILL, REAP_MAX)] {
+        // A group that is gone meanwhile is what is wanted.
+        let _ = kill_process_group(group, signal);
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            // Reaping the leader first: it counts as a member until then.
+            let reaped = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+            if reaped && test_kill_process_group(group).is_err() {
+                return true;
+            }
+            tokio::select! {
+                () = stdout.read_some() => {}
+                () = stderr.read_some() => {}
+                () = sleep(GROUP_POLL) => {}
+            }
+        }
+    }
+    false
+}
+
+fn exited(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => {
+            let rc = u8::try_from(code).unwrap_or(rc::ERROR);
+            Outcome::without_run(Status::Complete, rc, "")
+        }
+        (None, signal) => {
+            let what = format!("ended by signal {}", signal.unwrap_or_default());
+            Outcome::without_run(Status::Error, rc::ERROR, what)
+        }
+    }
+}
+
+fn not_installed(missing: &Missing) -> Outcome {
+    Outcome::without_run(Status::NotInstalled, rc::NOT_INSTALLED, missing.to_string())
+}
+
+fn spawn_failed(agent: &Agent, file: &Path, error: &io::Error) -> Outcome {
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Outcome::without_run(
+            Status::Error,
+            rc::INSUFFICIENT_PRIVILEGES,
+            format!("{agent}: {file} is not executable for this user"),
+        ),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Outcome::without_run(
+            Status::NotInstalled,
+            rc::NOT_INSTALLED,
+            format!("{agent}: {file} or its interpreter does not exist"),
+        ),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Outcome::without_run(
+                Status::NotInstalled,
+                rc::NOT_INSTALLED,
+                format!("{agent}: {file} is not a program"),
+            )
+        }
+        _ => Outcome::without_run(
+            Status::Error,
+            rc::ERROR,
+            format!("{agent}: {file}: {error}"),
+        ),
+    }
+}
+
+/// The last line with the prefix; whatever else an agent prints is its own business.
+fn exit_reason(stderr: &str) -> Option<String> {
+    let line = stderr
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix(EXIT_REASON_PREFIX))?;
+    Some(line.trim().chars().take(REASON_CHARS_MAX).collect())
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;
