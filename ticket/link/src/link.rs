@@ -18,6 +18,7 @@ use crate::connection::STREAM_TIMEOUT;
 use crate::dial::{CONFIGURED_MAX, keep_dialling};
 use crate::endpoint::{Parameters, endpoint_config};
 use crate::event::{Event, Events};
+use crate::failure::Code;
 use crate::frame::{self, MESSAGE_BYTES_MAX};
 use crate::identity::Identity;
 use crate::resolve::{Resolve, SystemNames};
@@ -242,11 +243,14 @@ impl Link {
 
     /// Says goodbye to all peers and ends; waits a moment for the goodbyes to leave.
     pub async fn close(&self) {
+        // First the endpoints, so that connections still greeting say goodbye too: their tasks
+        // end with the second step.
+        for door in self.doors.iter() {
+            door.endpoint.close(Code::Goodbye.into(), b"shutting down");
+        }
         self.shared.close_all();
         let farewell = async {
             for door in self.doors.iter() {
-                door.endpoint
-                    .close(crate::failure::Code::Goodbye.into(), b"shutting down");
                 door.endpoint.wait_idle().await;
             }
         };

@@ -448,6 +448,7 @@ impl Shared {
             address,
             instance: live.instance,
         });
+        live.wire.start.notify_one();
     }
 
     fn down(&self, state: &mut State, name: &Arc<str>, why: String) {
