@@ -1,0 +1,453 @@
+//! Carrying out what a member's process wants done: datagrams, writes, answers, cluster commands.
+
+use oracle::Event as Seen;
+use ticket_protocol::{
+    Ballot, ClusterCommand, DurableState, Effect, Event, Message, Part, StopCause, Term, TicketId,
+    TicketName, Time, WriteId,
+};
+
+use crate::faults::Fault;
+use crate::member::{CrashAt, Input};
+use crate::plan::{MS, S};
+use crate::site::Order;
+use crate::world::{Claim, OrderEnd, What, World};
+
+/// A hanging command is given up by the agent after this long.
+const COMMAND_TIMEOUT_NS: u64 = 2 * S;
+/// And it may still take effect this long after it was given.
+const HANG_MAX_NS: u64 = 30 * S;
+/// How soon a process that crashed at a write is started again.
+const RESTART_NS: u64 = 300 * MS;
+
+/// A ballot as one number for the oracle.
+fn packed(ballot: Ballot) -> u64 {
+    ballot.counter << 16 | u64::from(ballot.member)
+}
+
+impl World {
+    /// Takes all effects of a process, in order, unless it is paused or dies in the middle.
+    pub(crate) fn drain(&mut self, member: u16) {
+        loop {
+            let node = &mut self.members[usize::from(member)];
+            if node.paused {
+                return;
+            }
+            if node.pause_after == Some(0) {
+                node.pause_after = None;
+                node.paused = true;
+                return;
+            }
+            let Some(effect) = node
+                .process
+                .as_mut()
+                .and_then(|process| process.poll_effect())
+            else {
+                break;
+            };
+            if let Some(left) = node.pause_after.as_mut() {
+                *left -= 1;
+            }
+            self.effect(member, effect);
+        }
+        self.arm(member);
+    }
+
+    fn effect(&mut self, member: u16, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => self.send(member, to.0, message),
+            Effect::Write { id, state } => self.write(member, id, state),
+            Effect::Cluster(command) => self.cluster(member, &command),
+            Effect::Reply { id, outcome } => self.reply(id, &outcome),
+            Effect::Event(event) => self.event(member, &event),
+        }
+    }
+
+    fn send(&mut self, from: u16, to: u16, message: Message) {
+        for part in &message.parts {
+            match part {
+                Part::Promise { ticket, ballot, .. } => {
+                    let ticket = self.index(*ticket);
+                    let ballot = packed(*ballot);
+                    self.see(Seen::Promised {
+                        member: from,
+                        ticket,
+                        ballot,
+                    });
+                }
+                Part::Accepted {
+                    ticket,
+                    ballot,
+                    seq,
+                } => {
+                    let ticket = self.index(*ticket);
+                    let (ballot, seq) = (packed(*ballot), *seq);
+                    self.see(Seen::Accepted {
+                        member: from,
+                        ticket,
+                        ballot,
+                        seq,
+                    });
+                }
+                _ => {}
+            }
+        }
+        let life = self.members[usize::from(to)].life;
+        let (dice, faults) = (&mut self.network_dice, &mut self.faults);
+        let fate = self
+            .network
+            .fate(dice, faults, usize::from(from), usize::from(to));
+        self.trace(|| format!("m{from} -> m{to} {fate:?} {:?}", message.parts));
+        if let Some(delay) = fate.second {
+            let message = Box::new(message.clone());
+            self.schedule.push(
+                self.now + delay,
+                What::Deliver {
+                    from,
+                    to,
+                    life,
+                    message,
+                },
+            );
+        }
+        if let Some(delay) = fate.first {
+            let message = Box::new(message);
+            self.schedule.push(
+                self.now + delay,
+                What::Deliver {
+                    from,
+                    to,
+                    life,
+                    message,
+                },
+            );
+        }
+    }
+
+    fn index(&self, id: TicketId) -> u16 {
+        let index = self.ids.iter().position(|&one| one == id);
+        index.expect("members speak of configured tickets only") as u16
+    }
+
+    fn write(&mut self, member: u16, id: WriteId, state: DurableState) {
+        let plan = &self.plan.disk;
+        let mut time = self.dice.around(plan.write_ns);
+        if self.dice.chance(plan.slow_ppm) {
+            self.faults.count(Fault::SlowDisk);
+            time += self.dice.below(S);
+        }
+        let node = &mut self.members[usize::from(member)];
+        assert!(node.pending.is_none(), "m{member} has two writes under way");
+        node.pending = Some((id, state));
+        if let Some(crash) = node.crash_at.take() {
+            self.kill(member, Some(crash));
+            let after = self.dice.around(RESTART_NS);
+            self.start_later(member, after);
+            return;
+        }
+        let life = node.life;
+        self.schedule
+            .push(self.now + time, What::Written { member, life, id });
+    }
+
+    /// The time of a write is over.
+    pub(crate) fn written(&mut self, member: u16, life: u32, id: WriteId) {
+        let lie = self.dice.chance(self.plan.disk.lose_ppm);
+        let torn = self.dice.coin();
+        let node = &mut self.members[usize::from(member)];
+        if node.life != life {
+            return;
+        }
+        let Some((pending, state)) = node.pending.take() else {
+            return;
+        };
+        assert_eq!(pending, id, "writes end in their order");
+        let failed = std::mem::take(&mut node.fail_next_write);
+        if failed {
+            if torn {
+                node.disk.tear();
+            }
+            self.faults.count(Fault::FailedFsync);
+        } else {
+            self.stored(member, &state);
+            let node = &mut self.members[usize::from(member)];
+            if lie {
+                node.disk.lose();
+                self.faults.count(Fault::LostWrite);
+            } else {
+                node.disk.write(state);
+            }
+        }
+        self.input(member, Input::Written(id, !failed));
+    }
+
+    /// Tells the oracle what a member has on its disk, as far as it can know.
+    pub(crate) fn stored(&mut self, member: u16, state: &DurableState) {
+        for record in &state.tickets {
+            let ticket = self.index(record.ticket);
+            let (accepted, seq) = match &record.accepted {
+                Some(one) => (packed(one.ballot), one.seq),
+                None => (0, 0),
+            };
+            let promised = packed(record.promised);
+            self.see(Seen::Stored {
+                member,
+                ticket,
+                promised,
+                accepted,
+                seq,
+            });
+        }
+    }
+
+    /// Ends a process at once; a write under way ends as told, or as chance has it.
+    pub(crate) fn kill(&mut self, member: u16, write: Option<CrashAt>) {
+        let ends = [CrashAt::Before, CrashAt::Torn, CrashAt::After];
+        let end = write.unwrap_or_else(|| ends[self.dice.index(3)]);
+        let node = &mut self.members[usize::from(member)];
+        if node.process.is_none() {
+            return;
+        }
+        if let Some((_, state)) = node.pending.take() {
+            match end {
+                CrashAt::Before => self.faults.count(Fault::CrashBeforeWrite),
+                CrashAt::Torn => {
+                    node.disk.tear();
+                    self.faults.count(Fault::TornWrite);
+                }
+                CrashAt::After => {
+                    node.disk.write(state);
+                    self.faults.count(Fault::CrashAfterWrite);
+                }
+            }
+        }
+        node.end();
+        self.trace(|| format!("m{member} is dead"));
+        self.operator_lost(member);
+        for other in 0..self.members.len() as u16 {
+            if other != member {
+                let at = self.now + self.dice.between(500, 2_500) * MS;
+                self.schedule.push(
+                    at,
+                    What::Link {
+                        of: other,
+                        to: member,
+                        fresh: false,
+                    },
+                );
+            }
+        }
+    }
+
+    fn event(&mut self, member: u16, event: &Event) {
+        self.trace(|| format!("m{member} {event:?}"));
+        match event {
+            Event::Granted {
+                taken_over_from,
+                forced,
+                ..
+            } => {
+                self.stats.grants += 1;
+                self.stats.takeovers += u64::from(taken_over_from.is_some());
+                self.stats.forced += u64::from(*forced);
+            }
+            Event::Resumed { .. } => self.stats.resumed += 1,
+            Event::Lapsed { .. } => self.stats.lapsed += 1,
+            Event::Released { .. } => self.stats.released += 1,
+            Event::RolledBack { .. } => self.stats.rolled_back += 1,
+            Event::Voting => self.stats.memories_recovered += 1,
+            Event::Alarm(alarm) => {
+                self.stats.alarms += 1;
+                if let ticket_protocol::Alarm::Impossible { what } = alarm {
+                    self.stats.impossible += 1;
+                    self.trace(|| format!("m{member} says impossible: {what}"));
+                }
+            }
+            Event::Started { .. } | Event::Changed { .. } | Event::Hold { .. } => {}
+        }
+    }
+
+    fn cluster(&mut self, site: u16, command: &ClusterCommand) {
+        use ClusterCommand as Command;
+        self.trace(|| format!("m{site} orders {command:?}"));
+        let ticket = Self::ticket(named(command));
+        match *command {
+            Command::Grant {
+                term,
+                deadline,
+                standby,
+                ..
+            } => {
+                self.order(site, ticket, Order::Standby { on: standby }, false);
+                self.claim(site, ticket, term, deadline);
+                self.order(site, ticket, Order::Grant { term, deadline }, true);
+            }
+            Command::Extend { term, deadline, .. } => {
+                let deadline = Some(deadline);
+                self.claim(site, ticket, term, deadline);
+                self.order(site, ticket, Order::Grant { term, deadline }, false);
+            }
+            Command::Stop {
+                term, stop, cause, ..
+            } => {
+                self.stats.leftovers += u64::from(cause == StopCause::Leftover);
+                self.order(site, ticket, Order::Stop { term, stop }, true);
+            }
+            Command::Withdraw { term, .. } => {
+                self.confirmed(site, ticket, term);
+                self.order(site, ticket, Order::Withdraw { term }, false);
+            }
+            Command::Activate { term, .. } => {
+                self.reclaim(site, ticket, term);
+                self.order(site, ticket, Order::Activate { term }, false);
+            }
+            Command::Standby { on, .. } => self.order(site, ticket, Order::Standby { on }, false),
+            Command::HoldAgreed { term, .. } => {
+                self.order(site, ticket, Order::Hold { term, on: true }, false);
+            }
+            Command::Check { check, .. } => self.question(site, ticket, Some(check)),
+            Command::Recall { .. } => self.question(site, ticket, None),
+        }
+    }
+
+    /// The site claims a ticket: the agent tells the guard at once, beside the stack.
+    fn claim(&mut self, site: u16, ticket: u16, term: Term, deadline: Option<Time>) {
+        let node = &mut self.sites[usize::from(site)];
+        let claim = Claim {
+            term,
+            deadline,
+            released: false,
+        };
+        node.claims[usize::from(ticket)] = Some(claim);
+        if let Some(deadline) = deadline {
+            self.gate(site, ticket, |gate, around| {
+                gate.guard_deadline(around, term, deadline)
+            });
+        }
+        self.claimed(site, ticket, claim);
+    }
+
+    /// Tells the oracle of a claim, in true time.
+    pub(crate) fn claimed(&mut self, site: u16, ticket: u16, claim: Claim) {
+        let clock = &self.members[usize::from(site)].clock;
+        let until = claim.deadline.map(|deadline| clock.true_at(deadline.0));
+        self.see(Seen::Held {
+            ticket,
+            site,
+            term: claim.term.0,
+            until,
+        });
+    }
+
+    /// The site no longer claims this term.
+    pub(crate) fn confirmed(&mut self, site: u16, ticket: u16, term: Term) {
+        let claim = &mut self.sites[usize::from(site)].claims[usize::from(ticket)];
+        if let Some(claim) = claim
+            .as_mut()
+            .filter(|one| one.term == term && !one.released)
+        {
+            claim.released = true;
+            self.see(Seen::Released {
+                ticket,
+                site,
+                term: term.0,
+            });
+        }
+    }
+
+    /// A stop was taken back: the site claims the term again.
+    fn reclaim(&mut self, site: u16, ticket: u16, term: Term) {
+        let claim = &mut self.sites[usize::from(site)].claims[usize::from(ticket)];
+        if let Some(claim) = claim
+            .as_mut()
+            .filter(|one| one.term == term && one.released)
+        {
+            claim.released = false;
+            let claim = *claim;
+            self.claimed(site, ticket, claim);
+        }
+    }
+
+    /// Sends an order to the site's stack: it takes its time, and may hang or fail.
+    fn order(&mut self, site: u16, ticket: u16, order: Order, answered: bool) {
+        let plan = self.plan.cluster;
+        let mut after = self.site_dice.around(plan.command_ns);
+        let mut answer = if answered {
+            OrderEnd::Honest
+        } else {
+            OrderEnd::Silent
+        };
+        let node = &mut self.sites[usize::from(site)];
+        node.orders += 1;
+        let key = (self.members[usize::from(site)].life, node.orders);
+        if matches!(
+            order,
+            Order::Grant { .. } | Order::Stop { .. } | Order::Withdraw { .. }
+        ) {
+            node.told[usize::from(ticket)] = Some(order);
+        }
+        let boot = node.boot;
+        if self.site_dice.chance(plan.fail_ppm) {
+            self.faults.count(Fault::CommandFail);
+            if answered {
+                self.refuse(site, ticket, order, after);
+            }
+            return;
+        }
+        if self.site_dice.chance(plan.hang_ppm) {
+            self.faults.count(Fault::CommandHang);
+            if answered {
+                self.refuse(site, ticket, order, COMMAND_TIMEOUT_NS);
+            }
+            answer = OrderEnd::Silent;
+            after += self.site_dice.below(HANG_MAX_NS);
+        } else if answered && self.site_dice.chance(plan.fail_done_ppm) {
+            self.faults.count(Fault::CommandFailDone);
+            answer = OrderEnd::Lost;
+        }
+        let what = What::Order {
+            site,
+            ticket,
+            boot,
+            key,
+            order,
+            answer,
+        };
+        self.schedule.push(self.now + after, what);
+    }
+
+    fn question(&mut self, site: u16, ticket: u16, check: Option<u64>) {
+        let after = self.site_dice.around(self.plan.cluster.command_ns);
+        let life = self.members[usize::from(site)].life;
+        let boot = self.sites[usize::from(site)].boot;
+        let what = What::Question {
+            site,
+            ticket,
+            boot,
+            life,
+            check,
+        };
+        self.schedule.push(self.now + after, what);
+    }
+
+    /// Starts a member's process later on.
+    pub(crate) fn start_later(&mut self, member: u16, after_ns: u64) {
+        let at = self.now + after_ns;
+        self.schedule
+            .push(at, What::Act(crate::nemesis::Act::Start { member }));
+    }
+}
+
+fn named(command: &ClusterCommand) -> &TicketName {
+    use ClusterCommand as Command;
+    match command {
+        Command::Grant { ticket, .. }
+        | Command::Extend { ticket, .. }
+        | Command::Stop { ticket, .. }
+        | Command::Withdraw { ticket, .. }
+        | Command::Activate { ticket, .. }
+        | Command::Standby { ticket, .. }
+        | Command::HoldAgreed { ticket, .. }
+        | Command::Check { ticket, .. }
+        | Command::Recall { ticket } => ticket,
+    }
+}
