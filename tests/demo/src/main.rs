@@ -11,6 +11,7 @@
 //! demo --all-scripts         the acceptance scripts, and a table of what came out
 //! ```
 
+mod canary;
 mod clock;
 mod cluster;
 mod expect;
@@ -62,6 +63,9 @@ struct Options {
     /// With --all-scripts: only a selection that takes about a minute.
     #[arg(long, requires = "all_scripts")]
     short: bool,
+    /// Start the service at two sites by hand and see whether the witness notices.
+    #[arg(long, conflicts_with_all = ["script", "builtin", "all_scripts"])]
+    check_witness: bool,
     /// Folder of the daemons' programs, where it is not the demo's own.
     #[arg(long, value_name = "FOLDER")]
     bins: Option<PathBuf>,
@@ -133,6 +137,11 @@ fn main() -> ExitCode {
 }
 
 fn demo(options: Options) -> Result<ExitCode, String> {
+    if options.check_witness {
+        let seen = canary::check_witness()?;
+        println!("witness: {seen}");
+        return Ok(ExitCode::SUCCESS);
+    }
     if options.all_scripts {
         Binaries::find(options.bins.clone())?;
         let logs = suite::logs_folder(options.logs)?;

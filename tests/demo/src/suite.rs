@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::canary;
 use crate::clock::Human;
 use crate::report::Report;
 
@@ -30,6 +31,13 @@ pub(crate) fn run_all(short: bool, bins: Option<&Path>, logs: Option<&Path>) -> 
             return false;
         }
     };
+    match canary::check_witness() {
+        Ok(seen) => println!("witness: {seen}"),
+        Err(error) => {
+            println!("witness: FAILED: {error}");
+            return false;
+        }
+    }
     let mut reports = Vec::new();
     for (name, _) in SCRIPTS
         .iter()
