@@ -1,0 +1,80 @@
+//! Which faults a seed has, and how strong: every seed another mixture (swarm testing).
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// One run's settings.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// Nodes of the site.
+    pub nodes: u32,
+    /// Lost packets, per mille.
+    pub loss: u64,
+    /// Doubled packets, per mille.
+    pub duplication: u64,
+    /// Least and greatest delay; their difference is the reordering.
+    pub delay: (Duration, Duration),
+    /// Between two faults of the kinds below, on average.
+    pub fault_every: Duration,
+    /// Weights of the kinds, in the order of [`crate::nemesis::Kind`].
+    pub weights: [u64; 7],
+    /// Between two messages of one node, on average.
+    pub send_every: Duration,
+    /// Share of safe messages, per mille.
+    pub safe: u64,
+    /// Longest message in bytes.
+    pub message_bytes: u64,
+    /// Nodes whose application takes its deliveries slowly, per mille.
+    pub slow: u64,
+    /// How long faults go on before everything heals.
+    pub faulty_for: Duration,
+}
+
+impl Swarm {
+    /// The mixture of a seed.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x7EA7);
+        let nodes = match random.below(20) {
+            0 => 1,
+            1..=3 => 2,
+            4..=9 => 3,
+            10..=15 => 4 + random.below(4) as u32,
+            16..=18 => 8 + random.below(8) as u32,
+            _ => 16 + random.below(17) as u32,
+        };
+        let mut weights = [0; 7];
+        for weight in &mut weights {
+            *weight = if random.chance(650) {
+                1 + random.below(5)
+            } else {
+                0
+            };
+        }
+        let jitter = [1, 5, 30, 60][random.below(4) as usize];
+        let large = random.chance(250);
+        Self {
+            nodes,
+            loss: if random.chance(600) {
+                random.below(300)
+            } else {
+                0
+            },
+            duplication: if random.chance(500) {
+                random.below(200)
+            } else {
+                0
+            },
+            delay: (Duration::from_micros(100), Duration::from_millis(jitter)),
+            fault_every: Duration::from_millis(200 + random.below(2_500)),
+            weights,
+            send_every: Duration::from_micros(
+                (3_000 + random.below(30_000)) * u64::from(nodes) / 3,
+            ),
+            safe: [0, 300, 1_000][random.below(3) as usize],
+            message_bytes: if large { 60_000 } else { 200 },
+            slow: if random.chance(300) { 300 } else { 0 },
+            faulty_for: Duration::from_secs(8 + random.below(12)),
+        }
+    }
+}
