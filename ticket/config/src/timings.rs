@@ -76,10 +76,10 @@ impl Timings {
     pub fn renewal_sum(&self) -> String {
         format!(
             "renew-every {} + (1 + {} retries) x round-timeout {} = {}",
-            format(self.ticket.renew_every),
+            readable(self.ticket.renew_every),
             self.retries,
-            format(self.round_timeout),
-            format(self.renewal_needs),
+            readable(self.round_timeout),
+            readable(self.renewal_needs),
         )
     }
 

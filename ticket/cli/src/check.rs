@@ -1,0 +1,181 @@
+//! `ticket check`: configuration and certificates.
+
+use std::fmt::Write;
+
+use link::{Credentials, Identity, Pki};
+use serde_json::{Value, json};
+use ticket_admin::Code;
+use ticket_config::{Config, Diagnostic, Mode, Options, Severity, duration, load_with};
+
+use crate::args::Global;
+use crate::clock::Now;
+use crate::output::{Output, Paint, Stop, finding_json, plural};
+
+/// Checks, says what is wrong, or what there is.
+pub(crate) fn check(global: &Global, out: &Output, explain: bool) -> Result<Code, Stop> {
+    let path = global.config();
+    let host = global.host();
+    let options = Options {
+        member: host.as_deref(),
+        need_member: false,
+    };
+    let config = load_with(&path, options).map_err(Stop::Findings)?;
+    let (certificates, mut wrong) = certificates(&config);
+    if !wrong.is_empty() {
+        wrong.extend(config.warnings);
+        wrong.sort_by_key(|finding| finding.severity);
+        return Err(Stop::Findings(wrong));
+    }
+    if out.json {
+        out.print_json(report_json(&config, &certificates));
+        return Ok(Code::Done);
+    }
+    if !config.warnings.is_empty() && !out.quiet {
+        out.findings(&config.warnings);
+    }
+    out.print(&report(out, &config, &certificates, explain));
+    Ok(Code::Done)
+}
+
+/// A certificate that is good.
+struct Certificate {
+    member: String,
+    days: i64,
+}
+
+/// Certificates of this machine's member, and of any other whose key is in the same directory.
+fn certificates(config: &Config) -> (Vec<Certificate>, Vec<Diagnostic>) {
+    let mut good = Vec::new();
+    let mut wrong: Vec<Diagnostic> = Vec::new();
+    // Somebody who only writes the configuration has no certificates at hand.
+    if !config.paths.ca().exists() && config.member.is_none() {
+        return (good, wrong);
+    }
+    let pki_is_here = config.paths.pki.exists();
+    for member in &config.members {
+        let mine = config.member.as_deref() == Some(member.name.as_str());
+        let (certificate, key) = (
+            config.paths.certificate(&member.name),
+            config.paths.key(&member.name),
+        );
+        let present = certificate.exists() || key.exists();
+        if !(present || (mine && pki_is_here)) {
+            continue;
+        }
+        let pki = Pki {
+            ca: config.paths.ca(),
+            certificate: certificate.clone(),
+            key,
+        };
+        let loaded = Identity::new(&config.cluster.name, member.role.name(), &member.name)
+            .map_err(|error| error.to_string())
+            .and_then(|identity| {
+                Credentials::load(&pki, &identity).map_err(|error| error.to_string())
+            });
+        match loaded {
+            Ok(credentials) => {
+                let end = credentials
+                    .not_after()
+                    .duration_since(std::time::UNIX_EPOCH);
+                let end = end.map_or(0, |end| i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
+                let days = Now::new().days_until(end);
+                good.push(Certificate {
+                    member: member.name.clone(),
+                    days,
+                });
+            }
+            Err(message) => wrong.push(about(&certificate, &message)),
+        }
+    }
+    (good, wrong)
+}
+
+/// The link's message begins with the path it is about, where it is about one.
+fn about(certificate: &std::path::Path, message: &str) -> Diagnostic {
+    let (path, rest) = match message.split_once(": ") {
+        Some((path, rest)) if path.starts_with('/') && !path.contains(' ') => (path.into(), rest),
+        _ => (certificate.to_owned(), message),
+    };
+    Diagnostic::about_file(path, rest)
+}
+
+fn report(out: &Output, config: &Config, certificates: &[Certificate], explain: bool) -> String {
+    let symbol = out.style.symbol('\u{2713}', '+');
+    let good = out.style.paint(Paint::Good, &format!("{symbol} done"));
+    let me = config
+        .member
+        .as_ref()
+        .map(|member| format!(", this is {member}"));
+    let mut text = format!(
+        "{good}: cluster {}: {}, {}, {}{}\n",
+        config.cluster.name,
+        plural(config.sites().count(), "site"),
+        plural(config.members.len() - config.sites().count(), "arbitrator"),
+        plural(config.tickets.len(), "ticket"),
+        me.unwrap_or_default(),
+    );
+    for certificate in certificates {
+        let _ = writeln!(
+            text,
+            "  certificate of {}: {} days left",
+            certificate.member, certificate.days
+        );
+    }
+    if certificates.is_empty() {
+        let _ = writeln!(text, "  certificates: none here, none checked");
+    }
+    if explain {
+        for ticket in &config.tickets {
+            let _ = writeln!(
+                text,
+                "{}",
+                out.style
+                    .paint(Paint::Bold, &format!("ticket {}", ticket.name))
+            );
+            for line in config.timings(ticket).explain() {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    }
+    text
+}
+
+fn report_json(config: &Config, certificates: &[Certificate]) -> Value {
+    let tickets: Vec<Value> = config
+        .tickets
+        .iter()
+        .map(|ticket| {
+            let timings = config.timings(ticket);
+            let automatic = ticket.mode == Mode::Auto;
+            json!({
+                "name": ticket.name,
+                "mode": if automatic { "auto" } else { "manual" },
+                "lease_seconds": automatic.then_some(ticket.lease.as_secs_f64()),
+                "acquire_after_seconds": automatic.then_some(ticket.acquire_after.as_secs_f64()),
+                "renew_every_seconds": automatic.then_some(ticket.renew_every.as_secs_f64()),
+                "stop_budget_seconds": ticket.stop_budget.as_secs_f64(),
+                "renewal_needs_seconds": automatic.then_some(timings.renewal_needs.as_secs_f64()),
+                "worst_failover_seconds": automatic.then_some(timings.worst_failover.as_secs_f64()),
+                "explanation": timings.explain(),
+            })
+        })
+        .collect();
+    json!({
+        "result": "done",
+        "cluster": config.cluster.name,
+        "member": config.member,
+        "members": config.members.iter().map(|member| json!({
+            "name": member.name,
+            "role": member.role.name(),
+            "address": member.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "round_timeout": duration::format(config.cluster.round_timeout),
+        "tickets": tickets,
+        "certificates": certificates.iter().map(|it| json!({
+            "member": it.member,
+            "days_left": it.days,
+        })).collect::<Vec<_>>(),
+        "findings": config.warnings.iter().map(finding_json).collect::<Vec<_>>(),
+        "warnings": config.warnings.iter().filter(|it| it.severity == Severity::Warning).count(),
+    })
+}

@@ -1,0 +1,135 @@
+//! The countdown: what a command waits for, and for how long.
+
+use std::time::Instant;
+
+use ticket_admin::Progress;
+
+use crate::change::progress_text;
+use crate::clock;
+use crate::output::{Output, Paint};
+
+/// On a terminal one line that is rewritten, elsewhere a line whenever something new happens.
+pub(crate) struct Countdown<'a> {
+    out: &'a Output,
+    what: String,
+    start: Instant,
+    end: Instant,
+    /// The last progress and when it came.
+    last: Option<(Progress, Instant)>,
+    /// When the phase shown began.
+    phase_since: Instant,
+}
+
+impl<'a> Countdown<'a> {
+    /// For the wish `verb ticket`, which waits until `end`.
+    pub(crate) fn new(out: &'a Output, verb: &str, ticket: &str, end: Instant) -> Self {
+        let now = Instant::now();
+        let what = format!("{verb} {ticket}");
+        Self {
+            out,
+            what,
+            start: now,
+            end,
+            last: None,
+            phase_since: now,
+        }
+    }
+
+    /// The daemon says where it is.
+    pub(crate) fn progress(&mut self, progress: &Progress) {
+        let now = Instant::now();
+        let fresh = self
+            .last
+            .as_ref()
+            .is_none_or(|(last, _)| (&last.phase, last.step) != (&progress.phase, progress.step));
+        if fresh {
+            self.end_step(true);
+            self.phase_since = now;
+            if !self.out.live && progress.step.is_none() {
+                self.out.remark(&format!(
+                    "{}: waiting: {}",
+                    self.what,
+                    progress_text(progress)
+                ));
+            }
+        }
+        self.last = Some((progress.clone(), now));
+        self.draw();
+    }
+
+    /// Redraws the line.
+    pub(crate) fn draw(&self) {
+        if !self.out.live {
+            return;
+        }
+        let now = Instant::now();
+        let left = self.end.saturating_duration_since(now);
+        let waited = now.saturating_duration_since(self.start);
+        let span = |duration: std::time::Duration| {
+            clock::span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        };
+        let text = match &self.last {
+            None => format!("{}: asking", self.what),
+            Some((progress, at)) => {
+                let mut progress = progress.clone();
+                let since = u64::try_from(now.saturating_duration_since(*at).as_millis());
+                progress.until_ms = progress
+                    .until_ms
+                    .map(|ms| ms.saturating_sub(since.unwrap_or(u64::MAX)));
+                let steps = steps(&progress);
+                format!(
+                    "{}: {steps}waiting: {}",
+                    self.what,
+                    progress_text(&progress)
+                )
+            }
+        };
+        let times = format!("[{}, gives up in {}]", span(waited), span(left));
+        self.out.rewrite(&format!(
+            "{text} {}",
+            self.out.err_style.paint(Paint::Dim, &times)
+        ));
+    }
+
+    /// The last word has come.
+    pub(crate) fn finish(&mut self, good: bool) {
+        self.end_step(good);
+        self.out.rewrite("");
+    }
+
+    /// Leaves a line behind for a step that is over.
+    fn end_step(&mut self, good: bool) {
+        let Some((progress, _)) = self.last.take() else {
+            return;
+        };
+        if progress.step.is_none() {
+            return;
+        }
+        let took = u64::try_from(self.phase_since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let style = self.out.err_style;
+        let word = match good {
+            true => style.paint(
+                Paint::Good,
+                &format!("{} ok", style.symbol('\u{2713}', '+')),
+            ),
+            false => style.paint(Paint::Bad, &format!("{} no", style.symbol('\u{2717}', 'x'))),
+        };
+        self.out.rewrite("");
+        let line = format!(
+            " {}{:<44} {word} {:>6}",
+            steps(&progress),
+            progress.phase,
+            clock::span(took)
+        );
+        self.out.remark(&line);
+    }
+}
+
+/// `2/5 `.
+fn steps(progress: &Progress) -> String {
+    match (progress.step, progress.steps) {
+        (Some(step), Some(steps)) => format!("{step}/{steps} "),
+        (Some(step), None) => format!("{step}. "),
+        (None, _) => String::new(),
+    }
+}
