@@ -1,3 +1,13 @@
-//! The voter of a third site.
+//! The voter of a third site: the event loop of `ticket-service` without a cluster.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ticket_service::{Daemon, NoCluster, Role};
+
+fn main() -> ExitCode {
+    ticket_service::main(&Daemon {
+        program: "arbitrator",
+        role: Role::Arbitrator,
+        cluster: |_config, _clock, _reports| Ok(Box::new(NoCluster)),
+    })
+}

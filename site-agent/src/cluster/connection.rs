@@ -1,0 +1,271 @@
+//! A connection to the local stack or to the guard that comes back by itself.
+//!
+//! A task owns the socket. Requests go in without waiting; answers, events and the loss of the
+//! connection come out as [`Heard`]. Nothing is repeated here: after [`Heard::Connected`] the
+//! owner says again what still holds, which both sockets take as often as they like.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stack_api::{LineBuffer, guard, line, stack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+/// First wait before a connection is tried again; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(20);
+/// Longest wait: a restarted daemon is found within half a second.
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// Requests that wait for the socket. Ten tickets' renewals fit many times; a peer that is further
+/// behind is stopped, and what it misses is said again when it answers.
+const REQUESTS_WAITING_MAX: usize = 256;
+
+/// How long a socket's buffer may stay full before the peer counts as hung.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The words of one of the two sockets.
+pub(crate) trait Words: Send + 'static {
+    /// A request.
+    type Do: Send + 'static;
+    /// A good answer.
+    type Answer: Send + 'static;
+    /// An event.
+    type Event: Send + 'static;
+    /// Name for messages.
+    const PEER: &'static str;
+
+    fn request(id: u64, ask: Self::Do) -> Vec<u8>;
+    fn subscribe() -> Self::Do;
+    /// An answer with its id, or an event.
+    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError>;
+}
+
+/// A line from the other side.
+pub(crate) enum Line<W: Words + ?Sized> {
+    Answer(u64, Result<W::Answer, String>),
+    Event(W::Event),
+}
+
+/// The local stack's socket.
+pub(crate) enum Stack {}
+
+impl Words for Stack {
+    type Do = stack::Do;
+    type Answer = stack::Answer;
+    type Event = stack::Event;
+    const PEER: &'static str = "local stack";
+
+    fn request(id: u64, ask: Self::Do) -> Vec<u8> {
+        line::encode(&stack::Request { id, r#do: ask })
+    }
+
+    fn subscribe() -> Self::Do {
+        stack::Do::Subscribe
+    }
+
+    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError> {
+        Ok(match line::decode(line)? {
+            stack::Incoming::Notice(notice) => Line::Event(notice.event),
+            stack::Incoming::Response(response) => {
+                let result = match response.result {
+                    stack::Outcome::Ok(answer) => Ok(answer),
+                    stack::Outcome::Error(error) => Err(error.to_string()),
+                };
+                Line::Answer(response.id, result)
+            }
+        })
+    }
+}
+
+/// The guard's socket.
+pub(crate) enum Guard {}
+
+impl Words for Guard {
+    type Do = guard::Do;
+    type Answer = guard::Answer;
+    type Event = guard::Event;
+    const PEER: &'static str = "guard";
+
+    fn request(id: u64, ask: Self::Do) -> Vec<u8> {
+        line::encode(&guard::Request { id, r#do: ask })
+    }
+
+    fn subscribe() -> Self::Do {
+        guard::Do::Subscribe
+    }
+
+    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError> {
+        Ok(match line::decode(line)? {
+            guard::Incoming::Notice(notice) => Line::Event(notice.event),
+            guard::Incoming::Response(response) => {
+                let result = match response.result {
+                    guard::Outcome::Ok(answer) => Ok(answer),
+                    guard::Outcome::Error(error) => Err(error.to_string()),
+                };
+                Line::Answer(response.id, result)
+            }
+        })
+    }
+}
+
+/// What comes out of a connection.
+pub(crate) enum Heard<W: Words> {
+    /// A new connection; everything asked before and unanswered has failed.
+    Connected,
+    /// No connection; said once until the next [`Heard::Connected`].
+    Disconnected(String),
+    /// The answer to the request with this tag; an error also when the connection broke before it.
+    Answer(u64, Result<W::Answer, String>),
+    /// An event.
+    Event(W::Event),
+}
+
+/// The asking end.
+#[derive(Debug)]
+pub(crate) struct Connection<W: Words> {
+    requests: mpsc::Sender<(u64, W::Do)>,
+    words: PhantomData<W>,
+}
+
+impl<W: Words> Connection<W> {
+    /// Starts a task that keeps a connection to `path`; everything heard goes to `heard`, which
+    /// must be read.
+    pub(crate) fn start(path: PathBuf, heard: mpsc::Sender<Heard<W>>) -> Self {
+        let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
+        tokio::spawn(keep::<W>(path, waiting, heard));
+        Self {
+            requests,
+            words: PhantomData,
+        }
+    }
+
+    /// Asks; the answer carries `tag`. False when the peer is too far behind: nothing was asked.
+    pub(crate) fn ask(&self, tag: u64, ask: W::Do) -> bool {
+        self.requests.try_send((tag, ask)).is_ok()
+    }
+}
+
+/// Connects, serves, and connects again until nobody asks any more.
+async fn keep<W: Words>(
+    path: PathBuf,
+    mut requests: mpsc::Receiver<(u64, W::Do)>,
+    heard: mpsc::Sender<Heard<W>>,
+) {
+    let mut wait = RETRY_MIN;
+    let mut told = false;
+    loop {
+        let why = match UnixStream::connect(&path).await {
+            Ok(stream) => {
+                (wait, told) = (RETRY_MIN, false);
+                match serve::<W>(stream, &mut requests, &heard).await {
+                    Ok(()) => return,
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        if !told {
+            told = true;
+            let text = format!("{} at {}: {why}", W::PEER, path.display());
+            if heard.send(Heard::Disconnected(text)).await.is_err() {
+                return;
+            }
+        }
+        if !refuse_while_waiting::<W>(wait, &mut requests, &heard).await {
+            return;
+        }
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+/// Answers requests with an error for a while; false when nobody asks any more.
+async fn refuse_while_waiting<W: Words>(
+    wait: Duration,
+    requests: &mut mpsc::Receiver<(u64, W::Do)>,
+    heard: &mpsc::Sender<Heard<W>>,
+) -> bool {
+    let until = tokio::time::Instant::now() + wait;
+    loop {
+        match tokio::time::timeout_at(until, requests.recv()).await {
+            Err(_over) => return true,
+            Ok(None) => return false,
+            Ok(Some((tag, _))) => {
+                let error = format!("the {} cannot be reached", W::PEER);
+                if heard.send(Heard::Answer(tag, Err(error))).await.is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// One connection; `Ok` when nobody asks any more.
+async fn serve<W: Words>(
+    mut stream: UnixStream,
+    requests: &mut mpsc::Receiver<(u64, W::Do)>,
+    heard: &mpsc::Sender<Heard<W>>,
+) -> io::Result<()> {
+    let gone = |_closed| io::Error::other("this agent is stopping");
+    // Request 0 is the subscription; nobody waits for its answer.
+    let mut last_id = 0_u64;
+    write(&mut stream, &W::request(0, W::subscribe())).await?;
+    heard.send(Heard::Connected).await.map_err(gone)?;
+    let mut unanswered: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut buffer = LineBuffer::new();
+    let mut chunk = vec![0_u8; 4096];
+    let why = loop {
+        tokio::select! {
+            biased;
+            read = stream.read(&mut chunk) => match read {
+                Ok(0) => break io::Error::from(io::ErrorKind::UnexpectedEof),
+                Ok(count) => {
+                    if let Err(error) = buffer.push(&chunk[..count]) {
+                        break io::Error::other(error);
+                    }
+                    while let Some(line) = buffer.next_line() {
+                        let message = match W::read(&line) {
+                            Ok(Line::Event(event)) => Heard::Event(event),
+                            Ok(Line::Answer(id, result)) => match unanswered.remove(&id) {
+                                Some(tag) => Heard::Answer(tag, result),
+                                None => continue,
+                            },
+                            Err(error) => {
+                                tracing::warn!(peer = W::PEER, %error, "a line was not understood");
+                                continue;
+                            }
+                        };
+                        heard.send(message).await.map_err(gone)?;
+                    }
+                }
+                Err(error) => break error,
+            },
+            request = requests.recv() => {
+                let Some((tag, ask)) = request else { return Ok(()) };
+                last_id += 1;
+                unanswered.insert(last_id, tag);
+                if let Err(error) = write(&mut stream, &W::request(last_id, ask)).await {
+                    break error;
+                }
+            }
+        }
+    };
+    for tag in unanswered.into_values() {
+        let error = format!("the connection to the {} broke: {why}", W::PEER);
+        heard
+            .send(Heard::Answer(tag, Err(error)))
+            .await
+            .map_err(gone)?;
+    }
+    Err(why)
+}
+
+async fn write(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
+    match tokio::time::timeout(WRITE_PATIENCE, stream.write_all(bytes)).await {
+        Ok(written) => written,
+        Err(_late) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read")),
+    }
+}

@@ -1,0 +1,147 @@
+//! The durable state, written beside the loop.
+//!
+//! A write takes as long as the disk wants; renewals must not wait for it. Each one runs on a
+//! thread that ends soon after the last write, so that an idle member has one thread. The protocol
+//! has at most one write under way.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ticket_protocol::{WriteFailed, WriteId};
+use ticket_store::{Loaded, Options, Store};
+use tokio::task::JoinHandle;
+
+/// What was on the disk at the start.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, and the mark of a first start.
+    Fresh,
+    /// Nothing, without the mark.
+    Missing,
+    /// Something that is not a state.
+    Damaged(String),
+    /// The last state that was written.
+    State(Vec<u8>),
+}
+
+/// The state file and the write under way.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// `None` while a write is under way.
+    file: Option<StateFile>,
+    writing: Option<(WriteId, Writing)>,
+}
+
+type Writing = JoinHandle<(StateFile, Result<(), WriteFailed>)>;
+
+#[derive(Debug)]
+struct StateFile {
+    store: Store,
+    /// The mark of a first start, until it is used up.
+    mark: Option<PathBuf>,
+}
+
+impl Disk {
+    /// Opens the state directory; no other process can use it until we end. `mark` says that the
+    /// member has never voted, and so does `first_start`. `high_water` keeps the number of the last
+    /// write outside the directory, so that a restored backup is noticed.
+    ///
+    /// # Errors
+    /// The directory is in use, or cannot be read; nothing was changed.
+    pub(crate) fn open(
+        directory: &Path,
+        mark: PathBuf,
+        first_start: bool,
+        high_water: PathBuf,
+    ) -> Result<(Self, Found), String> {
+        let options = Options {
+            high_water: Some(high_water),
+        };
+        let (store, loaded) = Store::open(directory, options).map_err(|error| error.to_string())?;
+        let marked = mark.exists();
+        let found = match loaded {
+            Loaded::Fresh if marked || first_start => Found::Fresh,
+            Loaded::Fresh => Found::Missing,
+            Loaded::Lost { loss, .. } => Found::Damaged(loss.to_string()),
+            Loaded::State(bytes) => Found::State(bytes),
+        };
+        let used_up = marked && !matches!(found, Found::Fresh);
+        if used_up {
+            // A crash came between the first write and the mark's removal, or somebody put it back.
+            remove_durably(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        }
+        let file = StateFile {
+            store,
+            mark: (marked && !used_up).then_some(mark),
+        };
+        let disk = Self {
+            file: Some(file),
+            writing: None,
+        };
+        Ok((disk, found))
+    }
+
+    /// Begins a write.
+    pub(crate) fn write(&mut self, id: WriteId, bytes: Vec<u8>) {
+        let Some(mut file) = self.file.take() else {
+            // The protocol never has two under way. If it did, answering neither is safe: what is
+            // not on disk is never promised.
+            tracing::error!(?id, "a write while another is under way was dropped");
+            return;
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let result = file.write(&bytes).map_err(|reason| WriteFailed { reason });
+            (file, result)
+        });
+        self.writing = Some((id, task));
+    }
+
+    /// Waits for the write under way; for ever if there is none. Dropping the future loses nothing.
+    pub(crate) async fn written(&mut self) -> (WriteId, Result<(), WriteFailed>) {
+        let Some((id, task)) = &mut self.writing else {
+            return std::future::pending().await;
+        };
+        let (id, done) = (*id, task.await);
+        self.writing = None;
+        match done {
+            Ok((file, result)) => {
+                self.file = Some(file);
+                (id, result)
+            }
+            Err(error) => {
+                let reason = format!("the writing thread failed: {error}");
+                (id, Err(WriteFailed { reason }))
+            }
+        }
+    }
+
+    /// Waits until no write is under way.
+    pub(crate) async fn settled(&mut self) {
+        if self.writing.is_some() {
+            if let (_, Err(error)) = self.written().await {
+                tracing::warn!(%error, "the last write failed; its promise was not given");
+            }
+        }
+    }
+}
+
+impl StateFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.store.write(bytes).map_err(|error| error.to_string())?;
+        // Used up before anything that was written is promised: from here on a missing state file
+        // is a loss of memory.
+        if let Some(mark) = self.mark.take() {
+            remove_durably(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn remove_durably(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
