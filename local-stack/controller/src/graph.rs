@@ -1,0 +1,130 @@
+//! A transition under way: which of its actions have fired, are in flight, are done.
+
+use std::collections::BTreeSet;
+
+use scheduler::{Action, ActionKind, Synapse, Transition};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    /// In flight as this call.
+    Flying(u64),
+    Done,
+    Failed,
+    /// Its resource is busy with something else; a new transition follows when that ends.
+    Held,
+}
+
+/// One transition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Graph {
+    /// Counts transitions; part of every transition key.
+    pub(crate) number: u64,
+    synapses: Vec<(Synapse, Progress)>,
+    ids: BTreeSet<u32>,
+}
+
+impl Graph {
+    /// A transition that nothing of has happened yet.
+    pub(crate) fn new(number: u64, transition: Transition) -> Self {
+        let ids = transition.synapses.iter().map(|synapse| synapse.action.id).collect();
+        let fresh = |synapse| (synapse, Progress::Waiting);
+        let mut synapses: Vec<_> = transition.synapses.into_iter().map(fresh).collect();
+        // A stable sort: among equals the scheduler's order stays.
+        synapses.sort_by_key(|(synapse, _)| std::cmp::Reverse(synapse.priority));
+        Self { number, synapses, ids }
+    }
+
+    /// The next action that may be carried out, if any.
+    pub(crate) fn next_ready(&self) -> Option<Action> {
+        let ready = |synapse: &Synapse| {
+            synapse.inputs.iter().all(|input| !self.ids.contains(input) || self.is_done(*input))
+        };
+        self.synapses
+            .iter()
+            .find(|(synapse, progress)| *progress == Progress::Waiting && ready(synapse))
+            .map(|(synapse, _)| synapse.action.clone())
+    }
+
+    fn is_done(&self, id: u32) -> bool {
+        self.synapses.iter().any(|(s, progress)| s.action.id == id && *progress == Progress::Done)
+    }
+
+    fn set(&mut self, id: u32, progress: Progress) {
+        for (synapse, current) in &mut self.synapses {
+            if synapse.action.id == id {
+                *current = progress;
+            }
+        }
+    }
+
+    pub(crate) fn fly(&mut self, id: u32, call: u64) {
+        self.set(id, Progress::Flying(call));
+    }
+
+    pub(crate) fn confirm(&mut self, id: u32) {
+        self.set(id, Progress::Done);
+    }
+
+    pub(crate) fn fail(&mut self, id: u32) {
+        self.set(id, Progress::Failed);
+    }
+
+    pub(crate) fn hold(&mut self, id: u32) {
+        self.set(id, Progress::Held);
+    }
+
+    /// The action that this call carries out.
+    pub(crate) fn action_of(&self, call: u64) -> Option<&Action> {
+        let flying = Progress::Flying(call);
+        self.synapses.iter().find(|(_, p)| *p == flying).map(|(synapse, _)| &synapse.action)
+    }
+
+    /// Something is in flight or can still fire.
+    pub(crate) fn is_busy(&self) -> bool {
+        let flying = |p: &Progress| matches!(p, Progress::Flying(_));
+        self.synapses.iter().any(|(_, progress)| flying(progress)) || self.next_ready().is_some()
+    }
+
+    /// What the transition does to resources.
+    pub(crate) fn resource_actions(&self) -> impl Iterator<Item = &Action> {
+        self.synapses
+            .iter()
+            .map(|(synapse, _)| &synapse.action)
+            .filter(|action| action.kind == ActionKind::Resource)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn synapse(id: u32, priority: i32, inputs: &[u32]) -> Synapse {
+        Synapse { priority, action: crate::test_support::action(id, "r", "start"), inputs: inputs.to_vec() }
+    }
+
+    fn graph(synapses: Vec<Synapse>) -> Graph {
+        Graph::new(1, Transition { synapses, ..Transition::default() })
+    }
+
+    #[test]
+    fn an_action_waits_for_its_inputs_and_priority_goes_first() {
+        let mut graph = graph(vec![synapse(1, 0, &[]), synapse(2, 0, &[1, 3]), synapse(3, 5, &[99])]);
+        assert_eq!(graph.next_ready().unwrap().id, 3, "99 is not of this graph");
+        graph.fly(3, 70);
+        assert_eq!(graph.action_of(70).unwrap().id, 3);
+        assert_eq!(graph.next_ready().unwrap().id, 1);
+        graph.confirm(1);
+        assert_eq!(graph.next_ready(), None);
+        graph.confirm(3);
+        assert_eq!(graph.next_ready().unwrap().id, 2);
+    }
+
+    #[test]
+    fn a_failure_stops_what_depends_on_it() {
+        let mut graph = graph(vec![synapse(1, 0, &[]), synapse(2, 0, &[1])]);
+        graph.fail(1);
+        assert_eq!(graph.next_ready(), None);
+        assert!(!graph.is_busy());
+    }
+}

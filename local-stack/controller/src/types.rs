@@ -1,0 +1,207 @@
+//! What goes in and what comes out.
+
+/// This node's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// `CLOCK_BOOTTIME` in nanoseconds: leases are judged by it.
+    pub boot_ns: u64,
+    /// Seconds since the epoch: rules and expiries are judged by it. May jump.
+    pub wall_s: i64,
+}
+
+/// A ticket's lease as the site agent tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lease {
+    /// The ticket.
+    pub ticket: String,
+    /// The term; 0 for one never held.
+    pub term: u64,
+    /// Orders the changes within a term.
+    pub generation: u64,
+    /// This site holds the ticket.
+    pub granted: bool,
+    /// Dependents are stopped in an orderly way.
+    pub standby: bool,
+    /// Dependents are stopped before a release.
+    pub stop: bool,
+    /// A hold is agreed by the majority.
+    pub hold: bool,
+    /// `CLOCK_BOOTTIME`; none for a manual ticket.
+    pub deadline_ns: Option<u64>,
+}
+
+/// A ticket and its term.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holding {
+    /// The ticket.
+    pub ticket: String,
+    /// Its term.
+    pub term: u64,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The agent exited by itself.
+    Complete,
+    /// Its time was over.
+    Timeout,
+    /// There is no such agent.
+    NotInstalled,
+    /// It could not be run or was ended by a signal.
+    Error,
+    /// It was ended by [`Effect::Abort`].
+    Cancelled,
+}
+
+impl Ending {
+    /// The number in the CIB.
+    pub(crate) fn op_status(self) -> i32 {
+        match self {
+            Self::Complete => 0,
+            // An aborted operation may have done half its work: that is an error, not "cancelled",
+            // which would mean that it never ran.
+            Self::Error | Self::Cancelled => 4,
+            Self::Timeout => 2,
+            Self::NotInstalled => 7,
+        }
+    }
+}
+
+/// The result of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationResult {
+    /// How it ended.
+    pub ending: Ending,
+    /// The agent's exit code.
+    pub rc: u8,
+    /// The agent's own words.
+    pub reason: String,
+    /// Milliseconds in the agent.
+    pub exec_ms: u64,
+    /// Milliseconds spent waiting.
+    pub queue_ms: u64,
+}
+
+/// An operation to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Names the order in its result.
+    pub call: u64,
+    /// The resource.
+    pub resource: String,
+    /// Agent class.
+    pub class: String,
+    /// Agent provider.
+    pub provider: Option<String>,
+    /// Agent type.
+    pub kind: String,
+    /// The agent's argument.
+    pub action: String,
+    /// 0 for once.
+    pub interval_ms: u32,
+    /// How long the agent may take.
+    pub timeout_ms: u32,
+    /// Parameters and `CRM_meta_*`, sorted by name.
+    pub attributes: Vec<(String, String)>,
+    /// The tickets that the resource depends on, with the term it runs under.
+    pub gates: Vec<Holding>,
+}
+
+/// What the caller has to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Keep [`crate::Controller::kept`] where the next daemon of this boot finds it, before the effects
+    /// that follow.
+    Keep,
+    /// Run an operation; answer with [`crate::Controller::handle_result`].
+    Run(Order),
+    /// End a recurring operation; answer with [`crate::Controller::handle_cancelled`].
+    Cancel {
+        /// Names the order in its answer.
+        call: u64,
+        /// The resource.
+        resource: String,
+        /// The recurring action.
+        action: String,
+        /// Its interval.
+        interval_ms: u32,
+    },
+    /// End an operation that runs; its result is answered as for [`Effect::Run`].
+    Abort {
+        /// The order to run it.
+        call: u64,
+        /// Its resource.
+        resource: String,
+    },
+    /// Arm the guard; answer with [`crate::Controller::handle_armed`].
+    Arm {
+        /// Ticket and term.
+        holding: Holding,
+        /// `CLOCK_BOOTTIME`.
+        deadline_ns: u64,
+        /// How long after the deadline the agents may take.
+        stop_budget_ns: u64,
+        /// Killing proves nothing for something that depends on the ticket.
+        reset: bool,
+    },
+    /// Everything under the term is confirmed stopped; answer with
+    /// [`crate::Controller::handle_disarmed`].
+    Disarm(Holding),
+    /// End everything under the term at once (loss policy fence).
+    Fire(Holding),
+    /// An operation ended (for subscribers and the log).
+    Operation {
+        /// The resource.
+        resource: String,
+        /// What was done.
+        action: String,
+        /// 0 for once.
+        interval_ms: u32,
+        /// How it ended.
+        result: OperationResult,
+    },
+    /// Something is worth a line in the log.
+    Log(String),
+    /// After a shutdown: everything is stopped, or cannot be (then the resources are named).
+    Stopped {
+        /// Resources that still run.
+        left: Vec<String>,
+    },
+}
+
+/// What survives a restart of the daemon within a boot: nothing of it is a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Kept {
+    /// Under which terms each gated resource was started.
+    pub started: Vec<(String, Vec<(String, u64)>)>,
+    /// Manual tickets (they have no deadline that the guard could tell) held when this was written.
+    pub manual: Vec<(String, u64)>,
+}
+
+/// What the guard still holds when the daemon starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardHeld {
+    /// Ticket and term.
+    pub holding: Holding,
+    /// `CLOCK_BOOTTIME`, in the future.
+    pub deadline_ns: u64,
+}
+
+/// How a resource stands on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// Not probed yet.
+    #[default]
+    Unknown,
+    /// Not running.
+    Stopped,
+    /// Running (unpromoted).
+    Started,
+    /// Running, promoted.
+    Promoted,
+    /// It may run, and something is wrong with it.
+    Failed,
+    /// Its stop failed.
+    Blocked,
+}
