@@ -256,6 +256,25 @@ impl World {
             }
         };
         self.report(site, report);
+        let over = self.sites[usize::from(site)].hold_over[usize::from(ticket)];
+        if let Some(term) = over.filter(|_| check.is_none()) {
+            // An agent that starts hears that there is no hold (any more).
+            self.report_hold(site, ticket, term);
+        }
+    }
+
+    fn report_hold(&mut self, site: u16, ticket: u16, term: Term) {
+        let ticket = self.names[usize::from(ticket)].clone();
+        let reason = String::new();
+        self.report(
+            site,
+            ClusterReport::Hold {
+                ticket,
+                term,
+                on: false,
+                reason,
+            },
+        );
     }
 
     /// The majority agreed on a hold: the dependent becomes unmanaged now.
@@ -284,17 +303,8 @@ impl World {
                 gate.guard(around);
             });
         }
-        let ticket = self.names[usize::from(ticket)].clone();
-        let reason = String::new();
-        self.report(
-            site,
-            ClusterReport::Hold {
-                ticket,
-                term,
-                on: false,
-                reason,
-            },
-        );
+        self.sites[usize::from(site)].hold_over[usize::from(ticket)] = Some(term);
+        self.report_hold(site, ticket, term);
     }
 
     /// The stack dies. Nobody answers its agent, what runs goes on.
@@ -378,8 +388,11 @@ impl World {
             let node = &mut self.sites[usize::from(site)];
             node.told[usize::from(ticket)] = None;
             node.done[usize::from(ticket)] = (0, 0);
-            if let Some((_, true)) = node.holds[usize::from(ticket)].take() {
-                self.see(Seen::Hold { ticket, on: false });
+            if let Some((term, agreed)) = node.holds[usize::from(ticket)].take() {
+                node.hold_over[usize::from(ticket)] = Some(term);
+                if agreed {
+                    self.see(Seen::Hold { ticket, on: false });
+                }
             }
         }
         if std::mem::take(&mut self.sites[usize::from(site)].frozen) {

@@ -97,6 +97,9 @@ impl World {
             .network
             .fate(dice, faults, usize::from(from), usize::from(to));
         self.trace(|| format!("m{from} -> m{to} {fate:?} {:?}", message.parts));
+        if self.plan.replays {
+            self.record(from, to, &message);
+        }
         if let Some(delay) = fate.second {
             let message = Box::new(message.clone());
             self.schedule.push(
@@ -259,10 +262,19 @@ impl World {
                 self.stats.alarms += 1;
                 if let ticket_protocol::Alarm::Impossible { what } = alarm {
                     self.stats.impossible += 1;
-                    self.trace(|| format!("m{member} says impossible: {what}"));
+                    self.alarm_impossible(member, what);
                 }
             }
             Event::Started { .. } | Event::Changed { .. } | Event::Hold { .. } => {}
+        }
+    }
+
+    /// A member met what must not be. Where a disk took back what it had stored, that is so.
+    fn alarm_impossible(&mut self, member: u16, what: &str) {
+        let lies = [Fault::RolledBack, Fault::RottenSlot, Fault::LostWrite];
+        if lies.iter().all(|&fault| self.faults.of(fault) == 0) {
+            self.impossible
+                .get_or_insert_with(|| format!("m{member}: {what}"));
         }
     }
 

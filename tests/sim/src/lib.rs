@@ -26,8 +26,10 @@ pub mod rules;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+mod setup;
 pub mod site;
 pub mod sweep;
+mod traps;
 mod world;
 
 pub use faults::{Fault, Faults};

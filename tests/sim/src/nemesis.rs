@@ -6,7 +6,11 @@ use crate::faults::Fault;
 use crate::member::CrashAt;
 use crate::network::Weather;
 use crate::plan::{ClusterPlan, FAST_PPM, MS, Nemesis, S};
+use crate::traps::Trap;
 use crate::world::{Stack, What, World};
+
+/// Nothing is started on a paused site: it is tried again after this long.
+const START_FROZEN_NS: u64 = 200 * MS;
 
 /// Things done to the world at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +27,8 @@ pub(crate) enum Act {
     Start { member: u16 },
     /// A process is killed.
     Kill { member: u16 },
+    /// A process is killed and started again, perhaps without its memory.
+    Crash { member: u16, wipe: bool },
     /// A paused process goes on.
     Resume { member: u16 },
     /// A stack is back.
@@ -31,6 +37,8 @@ pub(crate) enum Act {
     Thaw { site: u16 },
     /// A node boots.
     PowerOn { site: u16 },
+    /// A member loses its memory beside one that lagged behind.
+    Wipe { victim: u16, lagging: u16 },
     /// A dependent is managed again.
     EndHold { site: u16, ticket: u16 },
 }
@@ -43,20 +51,36 @@ impl World {
             Act::Operate => self.operate(),
             Act::TakeCare => self.take_care(),
             Act::Mend { a, b } => self.mend(a, b),
-            Act::Start { member } => {
-                let index = usize::from(member);
-                if self.sites.get(index).is_none_or(|site| site.powered) {
-                    self.start(member);
+            Act::Start { member } => match self.sites.get(usize::from(member)) {
+                Some(site) if !site.powered => {}
+                Some(site) if site.frozen => self.later(START_FROZEN_NS, act),
+                _ => self.start(member),
+            },
+            Act::Kill { member } => self.kill(member, None),
+            Act::Crash { member, wipe } => {
+                let wipe = wipe && self.others_vote(member);
+                let down = self.nemesis_dice.between(10, 500) * MS;
+                self.crash(member, down);
+                if wipe {
+                    self.damage(member);
                 }
             }
-            Act::Kill { member } => self.kill(member, None),
-            Act::Resume { member } => self.resume(member),
+            Act::Resume { member } => {
+                if self
+                    .sites
+                    .get(usize::from(member))
+                    .is_none_or(|site| !site.frozen)
+                {
+                    self.resume(member);
+                }
+            }
             Act::StackBack { site } => self.stack_back(site),
             Act::Thaw { site } => {
                 self.thaw(site);
                 self.resume(site);
             }
             Act::PowerOn { site } => self.power_on(site),
+            Act::Wipe { victim, lagging } => self.wipe(victim, lagging),
             Act::EndHold { site, ticket } => self.end_hold(site, ticket),
         }
     }
@@ -100,7 +124,8 @@ impl World {
             }
             Nemesis::CutHolder => {
                 if let Some(holder) = self.some_holder() {
-                    self.cut_next = Some((holder, self.nemesis_dice.coin()));
+                    let answered = self.nemesis_dice.coin();
+                    self.trap = Some(Trap::Renewal { holder, answered });
                 }
             }
             Nemesis::ArbitratorInCut => self.arbitrator_in_cut(lasts),
@@ -137,6 +162,9 @@ impl World {
             }
             Nemesis::GiveUp => self.give_up(site),
             Nemesis::Hold => self.ask_for_hold(site, lasts),
+            Nemesis::Replay => self.replay(),
+            Nemesis::LagAndWipe => self.lag_and_wipe(victim, other, lasts),
+            Nemesis::WipeAfterAck => self.trap = Some(Trap::Ack),
         }
     }
 
@@ -182,20 +210,15 @@ impl World {
         }
     }
 
-    /// The moment that [`World::cut_next`] waited for.
-    pub(crate) fn cut_holder(&mut self) {
-        if let Some((holder, _)) = self.cut_next.take() {
-            self.faults.count(Fault::CutAfterAcks);
-            let lasts = self.nemesis_dice.around(self.plan.nemesis_lasts_ns * 2);
-            self.isolate(holder, lasts);
-        }
-    }
-
+    /// The sites are cut off each other for longer than any obligation, and an arbitrator
+    /// restarts near the end of it, perhaps without its memory.
     fn arbitrator_in_cut(&mut self, lasts: u64) {
         if self.plan.arbitrators == 0 {
             return;
         }
         self.faults.count(Fault::ArbitratorRestartInCut);
+        let longest = self.plan.longest_ns();
+        let lasts = longest * 11 / 10 + lasts;
         for a in 0..self.sites.len() as u16 {
             for b in 0..a {
                 self.cut(a, b, lasts);
@@ -203,10 +226,19 @@ impl World {
         }
         let count = self.plan.arbitrators as u64;
         let arbitrator = self.sites.len() as u16 + self.nemesis_dice.below(count) as u16;
-        let kill = self.nemesis_dice.below(lasts + 1);
-        self.later(kill, Act::Kill { member: arbitrator });
-        let start = kill + self.nemesis_dice.between(10, 500) * MS;
-        self.later(start, Act::Start { member: arbitrator });
+        let kill = self.nemesis_dice.between(longest / 2, lasts);
+        let act = if self.nemesis_dice.coin() {
+            Act::Crash {
+                member: arbitrator,
+                wipe: false,
+            }
+        } else {
+            Act::Crash {
+                member: arbitrator,
+                wipe: true,
+            }
+        };
+        self.later(kill, act);
     }
 
     fn count_for(&mut self, member: u16, site: Fault, arbitrator: Fault) {
@@ -281,7 +313,7 @@ impl World {
 
     /// Whether every other member runs and votes: the design promises to survive one lost memory
     /// at a time, and a second one only stops everything (until `site recover`).
-    fn others_vote(&self, member: u16) -> bool {
+    pub(crate) fn others_vote(&self, member: u16) -> bool {
         self.members.iter().enumerate().all(|(index, node)| {
             index == usize::from(member)
                 || node
@@ -306,7 +338,7 @@ impl World {
     }
 
     /// Takes a dead member's memory, in one way or another.
-    fn damage(&mut self, member: u16) {
+    pub(crate) fn damage(&mut self, member: u16) {
         let disk = &mut self.members[usize::from(member)].disk;
         let fault = match self.nemesis_dice.below(4) {
             0 => {
@@ -420,7 +452,7 @@ impl World {
     /// Ends every fault: all processes run, everything is connected and works.
     pub(crate) fn heal(&mut self) {
         self.storm = false;
-        self.cut_next = None;
+        self.trap = None;
         self.plan.weather = Weather {
             delay_min_ns: MS,
             delay_spread_ns: MS,

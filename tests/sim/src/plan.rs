@@ -59,11 +59,17 @@ pub enum Nemesis {
     GiveUp,
     /// A dependent becomes unmanaged for a while.
     Hold,
+    /// Old datagrams come again, all at once.
+    Replay,
+    /// One member lags behind, then another loses its memory while the third is cut off.
+    LagAndWipe,
+    /// A proposer dies before its own write while the member that answered it loses its memory.
+    WipeAfterAck,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::TwoWayCut,
         Self::OneWayCut,
         Self::Isolate,
@@ -83,6 +89,9 @@ impl Nemesis {
         Self::Rate,
         Self::GiveUp,
         Self::Hold,
+        Self::Replay,
+        Self::LagAndWipe,
+        Self::WipeAfterAck,
     ];
 }
 
@@ -173,6 +182,8 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// The nemeses of this run.
     pub nemeses: Vec<Nemesis>,
+    /// Whether datagrams are kept for [`Nemesis::Replay`].
+    pub replays: bool,
     /// The usual time between two acts of the nemesis.
     pub nemesis_every_ns: u64,
     /// How long what it does lasts.
@@ -209,6 +220,7 @@ impl Plan {
                 lose_ppm: 0,
             },
             nemeses: Vec::new(),
+            replays: false,
             nemesis_every_ns: 0,
             nemesis_lasts_ns: 0,
             operator_every_ns: 0,
@@ -252,7 +264,7 @@ impl Plan {
             .collect();
         let weather = weather(dice);
         let mut nemeses: Vec<_> = (0..dice.below(NEMESES_MAX + 1))
-            .map(|_| Nemesis::ALL[dice.index(19)])
+            .map(|_| Nemesis::ALL[dice.index(Nemesis::ALL.len())])
             .collect();
         // Without any of these a seed has no takeovers, and idle seeds are cheap but worth nothing.
         nemeses.push([Nemesis::CutHolder, Nemesis::Crash, Nemesis::Isolate][dice.index(3)]);
@@ -272,6 +284,7 @@ impl Plan {
             ][dice.index(4)],
             cluster: cluster(dice),
             disk: disk(dice),
+            replays: nemeses.contains(&Nemesis::Replay),
             nemeses,
             nemesis_every_ns: dice.between(1_000, 8_000) * MS,
             nemesis_lasts_ns: dice.between(200, 8_000) * MS,

@@ -70,10 +70,19 @@ impl World {
         self.checker.finish(self.now);
         self.stats.seeds = 1;
         self.stats.simulated_ns = self.now;
+        let mut violations = self.checker.violations().list().to_vec();
+        if let Some(what) = self.impossible.clone() {
+            violations.push(Violation {
+                invariant: "impossible",
+                at: self.now,
+                ticket: 0,
+                what,
+            });
+        }
         Result {
             seed,
             hash: self.hash(),
-            violations: self.checker.violations().list().to_vec(),
+            violations,
             stats: self.stats,
             faults: self.faults,
         }

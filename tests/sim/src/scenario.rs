@@ -7,6 +7,7 @@ use ticket_protocol::{Outcome, PhaseKind, Rules};
 use crate::faults::Fault;
 use crate::nemesis::Act;
 use crate::plan::{ClusterPlan, KILL_SLACK_NS, MS, Plan, S, TicketPlan};
+use crate::traps::Trap;
 use crate::world::World;
 
 /// A scenario.
@@ -167,9 +168,9 @@ fn cut_after_acks(script: &mut Script) {
         if answered {
             script.granted_to_first();
         }
-        script.world.cut_next = Some((holder, answered));
+        script.world.trap = Some(Trap::Renewal { holder, answered });
         script.world.plan.nemesis_lasts_ns = 20 * S;
-        while script.world.cut_next.is_some() {
+        while script.world.trap.is_some() {
             script.world.run_for(10 * MS);
         }
         script.expect(

@@ -8,10 +8,11 @@
 //! One seed makes one run: every choice comes from a [`Dice`], every tie is broken by the order of
 //! scheduling, and no container is iterated in an order that depends on anything else.
 
-use oracle::{Checker, Event, Setup, TicketSetup};
+use std::collections::VecDeque;
+
+use oracle::{Checker, Event};
 use ticket_protocol::{
-    ClusterReport, Config, Member as ConfigMember, MemberId, Message, Mode, Participant, Role,
-    Rules, Term, TicketConfig, TicketId, TicketName, Time, WriteId,
+    ClusterReport, MemberId, Message, Participant, Rules, Term, TicketId, TicketName, Time, WriteId,
 };
 
 use crate::clock::True;
@@ -21,15 +22,12 @@ use crate::member::{Input, Member};
 use crate::nemesis::Act;
 use crate::network::Network;
 use crate::operator::Operator;
-use crate::plan::{Clocks, FAST_PPM, KILL_SLACK_NS, MS, Plan, S};
+use crate::plan::{MS, Plan, S};
 use crate::report::Stats;
 use crate::schedule::Schedule;
+use crate::setup::{TICKET_NAMES, setup};
 use crate::site::{Gate, Order, Out};
-
-/// How soon after a resumption the guard has swept.
-const KILL_AFTER_THAW_NS: u64 = 50 * MS;
-/// Names of tickets; the index is read back from the digit.
-const TICKET_NAMES: [&str; 4] = ["t0", "t1", "t2", "t3"];
+use crate::traps::{Recorded, Trap};
 
 /// Everything that can be scheduled.
 pub(crate) enum What {
@@ -149,6 +147,8 @@ pub(crate) struct SiteNode {
     pub(crate) waiting: Vec<What>,
     /// The term for which this site reported a hold that is not over.
     pub(crate) holds: Vec<Option<(Term, bool)>>,
+    /// The term whose hold is over, repeated to an agent that restarted.
+    pub(crate) hold_over: Vec<Option<Term>>,
 }
 
 /// The whole simulation of one run.
@@ -176,8 +176,12 @@ pub struct World {
     pub(crate) store: Vec<Term>,
     /// Faults are still being made.
     pub(crate) storm: bool,
-    /// Cut this member off when its next renewal is answered (`true`) or sent (`false`).
-    pub(crate) cut_next: Option<(u16, bool)>,
+    /// What the nemesis is waiting for.
+    pub(crate) trap: Option<Trap>,
+    /// Datagrams that may come again.
+    pub(crate) recorded: VecDeque<Recorded>,
+    /// The first alarm of a member that met what must not be.
+    pub(crate) impossible: Option<String>,
     hash: u64,
     trace: bool,
 }
@@ -212,91 +216,15 @@ impl World {
             out: Vec::new(),
             store: vec![Term::NONE; count],
             storm: true,
-            cut_next: None,
+            trap: None,
+            recorded: VecDeque::new(),
+            impossible: None,
             hash: plan.seed,
             trace,
             plan,
         };
         world.set_up();
         world
-    }
-
-    fn set_up(&mut self) {
-        for member in 0..self.plan.members() {
-            let ppm = self.rate_of(member);
-            let local = self.dice.between(1, 1_000) * S;
-            self.members.push(Member::new(self.now, local, ppm));
-        }
-        for site in 0..self.plan.sites {
-            let gates = self.plan.tickets.iter().enumerate();
-            let gates: Vec<_> = gates
-                .map(|(t, p)| Gate::new(t as u16, site as u16, p))
-                .collect();
-            self.sites.push(SiteNode {
-                claims: vec![None; gates.len()],
-                told: vec![None; gates.len()],
-                done: vec![(0, 0); gates.len()],
-                holds: vec![None; gates.len()],
-                orders: 0,
-                stack: Stack::Up,
-                frozen: false,
-                powered: true,
-                boot: 0,
-                waiting: Vec::new(),
-                gates,
-            });
-        }
-        for member in 0..self.members.len() {
-            self.start(member as u16);
-        }
-    }
-
-    fn rate_of(&mut self, member: usize) -> i64 {
-        let ppm = match self.plan.clocks {
-            Clocks::Equal => return 0,
-            Clocks::Mixed => self.dice.below(FAST_PPM as u64 + 1) as i64,
-            Clocks::SitesSlow if member < self.plan.sites => 0,
-            Clocks::SitesSlow => FAST_PPM,
-            Clocks::OneSlow if member as u64 == self.plan.seed % 2 => 0,
-            Clocks::OneSlow => FAST_PPM,
-        };
-        self.faults.count(if ppm > FAST_PPM / 2 {
-            Fault::FastClock
-        } else {
-            Fault::SlowClock
-        });
-        ppm
-    }
-
-    fn config(&self, me: u16) -> Config {
-        let member = |index: usize| {
-            let site = index < self.plan.sites;
-            ConfigMember {
-                id: MemberId(index as u16),
-                name: format!("m{index}"),
-                role: if site { Role::Site } else { Role::Arbitrator },
-            }
-        };
-        let members = (0..self.plan.members()).map(member).collect();
-        let tickets = self.plan.tickets.iter().zip(&self.names);
-        let tickets = tickets
-            .map(|(plan, name)| TicketConfig {
-                name: name.clone(),
-                mode: if plan.manual {
-                    Mode::Manual
-                } else {
-                    Mode::Auto
-                },
-                lease: std::time::Duration::from_nanos(plan.lease_ns),
-                acquire_after: std::time::Duration::from_nanos(plan.acquire_after_ns),
-                renew_every: std::time::Duration::from_nanos(plan.renew_ns),
-                prefer: plan.prefer.iter().map(|&site| MemberId(site)).collect(),
-            })
-            .collect();
-        let mut config = Config::new("sim", MemberId(me), members, tickets);
-        config.rules = self.rules;
-        config.round_timeout = std::time::Duration::from_nanos(self.plan.round_timeout_ns);
-        config
     }
 
     /// Starts a member's process.
@@ -399,12 +327,10 @@ impl World {
         }
         self.trace(|| format!("m{to} <- m{from} {:?}", message.parts));
         self.stats.messages += 1;
-        let renewed = self.cut_next.is_some_and(|(holder, answered)| {
-            holder == if answered { to } else { from } && is_renewal(&message, answered)
-        });
+        let sprung = self.springs(from, to, &message);
         self.input(to, Input::Message(from, message));
-        if renewed {
-            self.cut_holder();
+        if sprung {
+            self.spring(from, to);
         }
     }
 
@@ -576,16 +502,6 @@ impl World {
     }
 }
 
-fn is_renewal(message: &Message, answered: bool) -> bool {
-    message.parts.iter().any(|part| {
-        if answered {
-            matches!(part, ticket_protocol::Part::Renewed { .. })
-        } else {
-            matches!(part, ticket_protocol::Part::Renew { .. })
-        }
-    })
-}
-
 fn stopped_well(report: &ClusterReport) -> Option<(u16, Term)> {
     match report {
         ClusterReport::Stopped {
@@ -595,21 +511,5 @@ fn stopped_well(report: &ClusterReport) -> Option<(u16, Term)> {
             ..
         } => Some((World::ticket(ticket), *term)),
         _ => None,
-    }
-}
-
-/// What the oracle needs to know of a plan.
-fn setup(plan: &Plan) -> Setup {
-    let longest = plan.longest_ns();
-    let ticket = |(index, ticket): (usize, &crate::plan::TicketPlan)| TicketSetup {
-        name: TICKET_NAMES[index].to_owned(),
-        manual: ticket.manual,
-        stop_budget_ns: ticket.stop_budget_ns + KILL_SLACK_NS / 2,
-        liveness_bound_ns: Plan::calm_ns(longest),
-    };
-    Setup {
-        sites: (0..plan.sites).map(|site| format!("m{site}")).collect(),
-        tickets: plan.tickets.iter().enumerate().map(ticket).collect(),
-        kill_after_thaw_ns: KILL_AFTER_THAW_NS,
     }
 }
