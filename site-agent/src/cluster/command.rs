@@ -231,6 +231,15 @@ impl CommandDriver {
 
 type Called = Result<String, String>;
 
+/// The report of a change that is only reported when it failed.
+fn failed(ticket: TicketName, term: Term, result: Result<(), String>) -> Option<ClusterReport> {
+    result.err().map(|reason| ClusterReport::Failed {
+        ticket,
+        term,
+        reason,
+    })
+}
+
 /// The word that tells the guard what was started under a term.
 fn marker(ticket: &TicketName, term: &str) -> String {
     format!("{ticket}@{term}")
@@ -261,20 +270,6 @@ impl Driver for CommandDriver {
                     result,
                 })
             }
-            ClusterCommand::Extend {
-                ticket: name,
-                term,
-                deadline,
-            } => {
-                if let Ok((within, left)) = self.left(Some(deadline)) {
-                    let words = [&*term.0.to_string(), &*left];
-                    // A failed one is logged; the guard and the next renewal do the rest.
-                    let _logged = self
-                        .call_until("extend", &name, words, within, ticket.superseded())
-                        .await;
-                }
-                None
-            }
             ClusterCommand::Stop {
                 ticket: name,
                 term,
@@ -289,19 +284,11 @@ impl Driver for CommandDriver {
                     result,
                 })
             }
-            ClusterCommand::Withdraw { ticket: name, term } => {
-                self.withdraw(&name, term, ticket).await;
-                None
-            }
             ClusterCommand::Activate {
                 ticket: name, term, ..
             } => {
                 let result = self.grant(&name, term, ticket.deadline(), ticket).await;
-                result.err().map(|reason| ClusterReport::Failed {
-                    ticket: name,
-                    term,
-                    reason,
-                })
+                failed(name, term, result)
             }
             ClusterCommand::Standby {
                 ticket: name,
@@ -309,19 +296,7 @@ impl Driver for CommandDriver {
                 on,
             } => {
                 let result = self.standby(&name, term, on).await;
-                result.err().map(|reason| ClusterReport::Failed {
-                    ticket: name,
-                    term,
-                    reason,
-                })
-            }
-            ClusterCommand::HoldAgreed { ticket: name, term } => {
-                if let Some(guard) = &self.guard
-                    && let Err(error) = guard.hold(&name, term, true).await
-                {
-                    tracing::warn!(ticket = %name, %error, "the deadline stays in force");
-                }
-                None
+                failed(name, term, result)
             }
             ClusterCommand::Check {
                 ticket: name,
@@ -335,6 +310,12 @@ impl Driver for CommandDriver {
                 })
             }
             ClusterCommand::Recall { ticket: name } => Some(self.recall(&name).await),
+            ClusterCommand::Extend { .. }
+            | ClusterCommand::Withdraw { .. }
+            | ClusterCommand::HoldAgreed { .. } => {
+                self.carry_out_unanswered(command, ticket).await;
+                None
+            }
         }
     }
 
@@ -386,5 +367,35 @@ impl CommandDriver {
         let word = if on { "on" } else { "off" };
         let words = [&*term.0.to_string(), word];
         self.call("standby", name, words).await.map(|_| ())
+    }
+
+    /// Commands whose outcome the protocol does not wait for.
+    async fn carry_out_unanswered(&self, command: ClusterCommand, ticket: &Ticket) {
+        match command {
+            ClusterCommand::Extend {
+                ticket: name,
+                term,
+                deadline,
+            } => {
+                if let Ok((within, left)) = self.left(Some(deadline)) {
+                    let words = [&*term.0.to_string(), &*left];
+                    // A failed one is logged; the guard and the next renewal do the rest.
+                    let _logged = self
+                        .call_until("extend", &name, words, within, ticket.superseded())
+                        .await;
+                }
+            }
+            ClusterCommand::Withdraw { ticket: name, term } => {
+                self.withdraw(&name, term, ticket).await;
+            }
+            ClusterCommand::HoldAgreed { ticket: name, term } => {
+                if let Some(guard) = &self.guard
+                    && let Err(error) = guard.hold(&name, term, true).await
+                {
+                    tracing::warn!(ticket = %name, %error, "the deadline stays in force");
+                }
+            }
+            _ => {}
+        }
     }
 }

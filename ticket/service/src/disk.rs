@@ -118,10 +118,10 @@ impl Disk {
 
     /// Waits until no write is under way.
     pub(crate) async fn settled(&mut self) {
-        if self.writing.is_some() {
-            if let (_, Err(error)) = self.written().await {
-                tracing::warn!(%error, "the last write failed; its promise was not given");
-            }
+        if self.writing.is_some()
+            && let (_, Err(error)) = self.written().await
+        {
+            tracing::warn!(%error, "the last write failed; its promise was not given");
         }
     }
 }

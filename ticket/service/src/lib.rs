@@ -37,5 +37,5 @@ pub use clock::{Alarm, Clock, TEST_CLOCK_PPM, TEST_CLOCK_STEP};
 pub use cluster::{Cluster, NoCluster, REPORTS_WAITING_MAX, Reports};
 pub use conversion::WEAKEN_VARIABLE;
 pub use log::LOG_VARIABLE;
-pub use start::{Daemon, main, main_with};
+pub use start::{Daemon, MakeCluster, main, main_with};
 pub use ticket_config::Role;

@@ -43,8 +43,11 @@ pub struct Daemon {
     ///
     /// # Errors
     /// What is wrong with the configuration of the cluster manager.
-    pub cluster: fn(&Config, Clock, Reports) -> Result<Box<dyn Cluster>, String>,
+    pub cluster: MakeCluster,
 }
+
+/// Makes a site's backend from its configuration.
+pub type MakeCluster = fn(&Config, Clock, Reports) -> Result<Box<dyn Cluster>, String>;
 
 /// Why a daemon did not start, or ended. Nothing was changed unless the text says so.
 #[derive(Debug, thiserror::Error)]

@@ -177,7 +177,7 @@ impl Sources<'_> {
             }),
             dependents: self.cluster.dependents(&ticket.name),
             prefer: configured.map(|it| it.prefer.clone()).unwrap_or_default(),
-            stop_budget_ms: budget.or(timing.map(|it| millis(it.stop_budget))),
+            stop_budget_ms: budget.or_else(|| timing.map(|it| millis(it.stop_budget))),
         }
     }
 
