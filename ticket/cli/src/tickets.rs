@@ -93,7 +93,7 @@ pub(crate) fn tickets_table(
             vec![
                 Cell::plain(&ticket.name),
                 Cell::new(format!("{symbol} {word}"), paint),
-                Cell::plain(ticket.holder.as_deref().unwrap_or("-")),
+                Cell::plain(holder(ticket)),
                 Cell::plain(lease),
                 Cell::plain(ticket.term.as_deref().unwrap_or("-")),
                 Cell::plain(note(ticket, now)),
@@ -106,6 +106,15 @@ pub(crate) fn tickets_table(
         &rows,
         indent,
     )
+}
+
+/// Who holds it, or held it last and may come back; nobody, when it is certain that nobody does.
+fn holder(ticket: &TicketView) -> String {
+    match (&ticket.holder, ticket.state) {
+        (None, _) | (_, TicketState::None | TicketState::Revoked) => "-".to_owned(),
+        (Some(holder), TicketState::Lost | TicketState::Unknown) => format!("was {holder}"),
+        (Some(holder), _) => holder.clone(),
+    }
 }
 
 /// Symbol, word and colour of a ticket's state.
