@@ -91,6 +91,9 @@ pub fn choose(random: &mut Random, swarm: &Swarm) -> Kind {
     Kind::Heal
 }
 
+/// How late a very late packet may come.
+pub const LATE_MAX: Duration = Duration::from_secs(3);
+
 /// How long a pause or a crash lasts: often just around the detection time, where it is delicate.
 pub fn outage(random: &mut Random) -> Duration {
     match random.below(3) {

@@ -19,6 +19,10 @@ pub struct Report {
     pub lost: u64,
     /// Packets doubled.
     pub duplicated: u64,
+    /// Packets that came very late.
+    pub late: u64,
+    /// Nodes that crashed in the middle of a step of a view change.
+    pub step_crashes: u64,
     /// Messages refused because the queue was full.
     pub full_queues: u64,
     /// Nodes with a slow application.
@@ -45,6 +49,8 @@ impl Report {
         self.packets += other.packets;
         self.lost += other.lost;
         self.duplicated += other.duplicated;
+        self.late += other.late;
+        self.step_crashes += other.step_crashes;
         self.full_queues += other.full_queues;
         self.slow_nodes += other.slow_nodes;
         for (sum, more) in self.faults.iter_mut().zip(other.faults) {
@@ -58,7 +64,8 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "{} events, {} deliveries, {} views installed; {} packets ({} lost, {} doubled), {} full \
+            "{} events, {} deliveries, {} views installed; {} packets ({} lost, {} doubled, {} very \
+             late), {} crashes in mid-step, {} full \
              queues, {} slow nodes",
             self.events,
             self.deliveries,
@@ -66,6 +73,8 @@ impl fmt::Display for Report {
             self.packets,
             self.lost,
             self.duplicated,
+            self.late,
+            self.step_crashes,
             self.full_queues,
             self.slow_nodes
         )?;

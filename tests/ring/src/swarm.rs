@@ -15,6 +15,10 @@ pub struct Swarm {
     pub duplication: u64,
     /// Least and greatest delay; their difference is the reordering.
     pub delay: (Duration, Duration),
+    /// Packets that come very late, up to [`crate::nemesis::LATE_MAX`], per 100,000.
+    pub late: u64,
+    /// Crashes of a node while it sends a step of a view change, per mille.
+    pub step_crash: u64,
     /// Between two faults of the kinds below, on average.
     pub fault_every: Duration,
     /// Weights of the kinds, in the order of [`crate::nemesis::Kind`].
@@ -66,6 +70,16 @@ impl Swarm {
                 0
             },
             delay: (Duration::from_micros(100), Duration::from_millis(jitter)),
+            late: if random.chance(400) {
+                1 + random.below(500)
+            } else {
+                0
+            },
+            step_crash: if random.chance(300) {
+                1 + random.below(50)
+            } else {
+                0
+            },
             fault_every: Duration::from_millis(200 + random.below(2_500)),
             weights,
             send_every: Duration::from_micros(

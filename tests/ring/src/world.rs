@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use membership::{
-    Config, Delivery, Envelope, Guarantee, Node, NodeId, NodeSet, Time, ViewId, Weakness,
+    Config, Delivery, Envelope, Guarantee, Node, NodeId, NodeSet, Packet, Time, ViewId, Weakness,
 };
 
 use crate::nemesis::{self, Cuts, KINDS, Kind};
@@ -281,6 +281,9 @@ impl World {
         while let Some((to, envelope)) = self.nodes[index].poll_packet() {
             let to = to.0 as usize;
             self.report.packets += 1;
+            if self.crashes_in_step(index, &envelope.packet) {
+                return;
+            }
             if !self.cuts.passes(index, to) || self.random.chance(self.swarm.loss) {
                 self.report.lost += 1;
                 continue;
@@ -315,7 +318,38 @@ impl World {
         }
     }
 
+    /// Does the node die while it sends this? What it had still to send is gone with it.
+    fn crashes_in_step(&mut self, index: usize, packet: &Packet) -> bool {
+        let step = matches!(
+            packet,
+            Packet::Propose { .. }
+                | Packet::Plan { .. }
+                | Packet::Recovered { .. }
+                | Packet::Install { .. }
+        );
+        if !step || !self.faulty || !self.random.chance(self.swarm.step_crash) {
+            return false;
+        }
+        self.report.step_crashes += 1;
+        self.crash(index);
+        true
+    }
+
+    fn crash(&mut self, index: usize) {
+        if !self.hosts[index].down {
+            self.hosts[index].down = true;
+            let span = nemesis::outage(&mut self.random);
+            let at = self.now.after(span);
+            self.at(at, Event::Wake { node: index });
+        }
+    }
+
     fn arrival(&mut self) -> Time {
+        if self.faulty && self.random.below(100_000) < self.swarm.late {
+            self.report.late += 1;
+            let delay = self.random.between(Duration::ZERO, nemesis::LATE_MAX);
+            return self.now.after(delay);
+        }
         let (least, most) = self.swarm.delay;
         // Mostly quick, now and then as late as it gets: that reorders without slowing everything.
         let most = if self.random.chance(100) {
@@ -372,6 +406,9 @@ impl World {
 
     fn take_some(&mut self, index: usize, most: usize) -> Result<(), String> {
         for _ in 0..most {
+            if self.hosts[index].down {
+                return Ok(());
+            }
             let Some(delivery) = self.nodes[index].poll_delivery(self.now) else {
                 break;
             };
@@ -459,14 +496,7 @@ impl World {
                 let span = nemesis::outage(&mut self.random);
                 self.hosts[one].paused_until = self.now.after(span);
             }
-            Kind::Crash => {
-                if !self.hosts[one].down {
-                    self.hosts[one].down = true;
-                    let span = nemesis::outage(&mut self.random);
-                    let at = self.now.after(span);
-                    self.at(at, Event::Wake { node: one });
-                }
-            }
+            Kind::Crash => self.crash(one),
             Kind::Heal => self.cuts.heal(),
         }
     }
