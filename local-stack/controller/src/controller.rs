@@ -10,9 +10,7 @@ use crate::execute::Call;
 use crate::gate::Gate;
 use crate::graph::Graph;
 use crate::record::{self, Node};
-use crate::types::{
-    Effect, GuardHeld, Holding, Kept, Lease, Now, OperationResult, State,
-};
+use crate::types::{Effect, GuardHeld, Holding, Kept, Lease, Now, OperationResult, State};
 
 /// The scheduler is asked again after this time even if nothing happened: rules and expiries may
 /// depend on the date. Pacemaker's default for the same.
@@ -73,7 +71,10 @@ impl Controller {
     /// forgotten: everything is probed, nothing is restarted.
     pub fn new(settings: Settings, cib: Cib, start: Start, now: Now) -> Self {
         let gate = Gate::restore(start.kept, &start.held);
-        let node = Node { uname: settings.node.clone(), id: settings.node.clone() };
+        let node = Node {
+            uname: settings.node.clone(),
+            id: settings.node.clone(),
+        };
         let mut controller = Self {
             settings,
             node,
@@ -106,7 +107,9 @@ impl Controller {
     /// Takes a CIB's configuration; status and version stay what they were before.
     fn take_configuration(&mut self, mut cib: Cib) {
         let known = cib.section(Section::Nodes).and_then(|nodes| {
-            let own = nodes.children().find(|n| n.attr("uname") == Some(self.node.uname.as_str()))?;
+            let own = nodes
+                .children()
+                .find(|n| n.attr("uname") == Some(self.node.uname.as_str()))?;
             Some(own.id().to_owned())
         });
         self.node.id = known.unwrap_or_else(|| {
@@ -204,20 +207,38 @@ impl Controller {
         self.drive();
     }
 
-    /// Replaces the configuration; the status stays. The version in force afterwards.
+    /// Gives a CIB the version that it will have when it replaces the one in force, so that it can be
+    /// put on disk first. Nothing is changed.
     ///
     /// # Errors
-    /// The version in force, when the new CIB is older; nothing was changed.
-    pub fn handle_replace(&mut self, now: Now, mut cib: Cib) -> Result<Version, Version> {
-        self.now = now;
+    /// The version in force, when the new CIB is older.
+    pub fn offer(&self, mut cib: Cib) -> Result<Cib, Version> {
         let current = self.cib.version();
         let offered = cib.version();
-        if (offered.admin_epoch, offered.epoch) < (current.admin_epoch, current.epoch) {
+        let (known, new) = (
+            (current.admin_epoch, current.epoch),
+            (offered.admin_epoch, offered.epoch),
+        );
+        if new < known {
             return Err(current);
         }
-        if (offered.admin_epoch, offered.epoch) == (current.admin_epoch, current.epoch) {
+        if new == known {
             cib.set_version(current);
             cib.bump_epoch();
+        }
+        Ok(cib)
+    }
+
+    /// Replaces the configuration by one that [`Controller::offer`] gave; the status stays. The version
+    /// in force afterwards.
+    ///
+    /// # Errors
+    /// The version in force, when the new CIB is not newer; nothing was changed.
+    pub fn handle_replace(&mut self, now: Now, mut cib: Cib) -> Result<Version, Version> {
+        self.now = now;
+        let (current, new) = (self.cib.version(), cib.version());
+        if (new.admin_epoch, new.epoch) <= (current.admin_epoch, current.epoch) {
+            return Err(current);
         }
         if let Some(status) = cib.section(Section::Status).map(|status| status.key()) {
             cib.document_mut().remove(status);
@@ -243,8 +264,9 @@ impl Controller {
     ) -> Result<Vec<String>, String> {
         self.now = now;
         let all = dependents::all(&self.cib).into_iter().map(|(id, _)| id);
-        let chosen: Vec<String> =
-            all.filter(|id| resource.is_none_or(|wanted| wanted == id)).collect();
+        let chosen: Vec<String> = all
+            .filter(|id| resource.is_none_or(|wanted| wanted == id))
+            .collect();
         if let (true, Some(name)) = (chosen.is_empty(), resource) {
             return Err(name.to_owned());
         }
@@ -260,10 +282,16 @@ impl Controller {
             self.stopping = true;
             let since = now.wall_s.to_string();
             let node = self.node.clone();
-            self.cib.set_transient_attribute(&node.id, &node.uname, "shutdown", Some(&since));
+            self.cib
+                .set_transient_attribute(&node.id, &node.uname, "shutdown", Some(&since));
             self.dirty = true;
         }
         self.drive();
+    }
+
+    /// A shutdown was asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// A deadline or a recheck is due.
@@ -277,7 +305,9 @@ impl Controller {
 
     /// When [`Controller::handle_timeout`] must be called, on `CLOCK_BOOTTIME`.
     pub fn next_timeout(&self) -> u64 {
-        self.gate.next_deadline().map_or(self.recheck_ns, |deadline| deadline.min(self.recheck_ns))
+        self.gate
+            .next_deadline()
+            .map_or(self.recheck_ns, |deadline| deadline.min(self.recheck_ns))
     }
 
     /// What to do next.
@@ -315,7 +345,8 @@ impl Controller {
         let grants = self.current_grants();
         if grants != self.grants {
             for grant in &grants {
-                self.cib.set_ticket_state(&grant.ticket, grant.granted, grant.standby);
+                self.cib
+                    .set_ticket_state(&grant.ticket, grant.granted, grant.standby);
             }
             self.grants = grants;
             self.dirty = true;
@@ -324,7 +355,10 @@ impl Controller {
             return;
         }
         self.dirty = false;
-        let inputs = Inputs { now: self.now.wall_s, grants: Some(self.grants.clone()) };
+        let inputs = Inputs {
+            now: self.now.wall_s,
+            grants: Some(self.grants.clone()),
+        };
         let transition = (self.settings.schedule)(&self.cib, &inputs);
         self.diagnostics.clone_from(&transition.diagnostics);
         self.start_failure_is_fatal = transition.start_failure_is_fatal;
@@ -336,7 +370,11 @@ impl Controller {
         let latest = self.now.boot_ns.saturating_add(RECHECK_NS);
         let seconds = recheck_by.map(|at| at.saturating_sub(self.now.wall_s).max(1).unsigned_abs());
         seconds.map_or(latest, |seconds| {
-            latest.min(self.now.boot_ns.saturating_add(seconds.saturating_mul(1_000_000_000)))
+            latest.min(
+                self.now
+                    .boot_ns
+                    .saturating_add(seconds.saturating_mul(1_000_000_000)),
+            )
         })
     }
 

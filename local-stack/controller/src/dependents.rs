@@ -66,7 +66,11 @@ pub(crate) fn by_ticket(cib: &Cib) -> BTreeMap<String, Vec<Dependent>> {
             let promoted = role.is_some_and(is_promoted);
             let policy = policy(constraint.attr("loss-policy"), promoted);
             for resource in primitives(cib, resource) {
-                let dependent = Dependent { resource, promoted, policy };
+                let dependent = Dependent {
+                    resource,
+                    promoted,
+                    policy,
+                };
                 if !list.contains(&dependent) {
                     list.push(dependent);
                 }
@@ -123,16 +127,19 @@ fn below(cib: &Cib, id: &str) -> Vec<String> {
         return Vec::new();
     };
     let is_primitive = |element: &Element<'_>| element.name() == "primitive";
-    let own = resources.descendants().filter(is_primitive).filter(|primitive| {
-        let mut above = Some(*primitive);
-        while let Some(element) = above {
-            if element.id() == id || element.attr("template") == Some(id) {
-                return true;
+    let own = resources
+        .descendants()
+        .filter(is_primitive)
+        .filter(|primitive| {
+            let mut above = Some(*primitive);
+            while let Some(element) = above {
+                if element.id() == id || element.attr("template") == Some(id) {
+                    return true;
+                }
+                above = element.parent();
             }
-            above = element.parent();
-        }
-        false
-    });
+            false
+        });
     own.map(|primitive| primitive.id().to_owned()).collect()
 }
 
@@ -157,29 +164,49 @@ pub(crate) fn stop_ms(cib: &Cib, dependent: &Dependent) -> u64 {
     let Some(primitive) = primitive(cib, &dependent.resource) else {
         return DEFAULT_TIMEOUT_MS;
     };
-    let demote = if dependent.promoted { operation_ms(cib, primitive, "demote") } else { 0 };
-    let stop = if dependent.only_demoted() { 0 } else { operation_ms(cib, primitive, "stop") };
+    let demote = if dependent.promoted {
+        operation_ms(cib, primitive, "demote")
+    } else {
+        0
+    };
+    let stop = if dependent.only_demoted() {
+        0
+    } else {
+        operation_ms(cib, primitive, "stop")
+    };
     demote + stop
 }
 
 fn operation_ms(cib: &Cib, primitive: Element<'_>, name: &str) -> u64 {
-    let template = primitive.attr("template").and_then(|id| cib.document().find_by_id(id));
-    let own = [Some(primitive), template].into_iter().flatten().find_map(|element| {
-        let operations = element.child("operations")?;
-        let wanted = |op: &Element<'_>| op.attr("name") == Some(name);
-        operations.children_named("op").find(wanted)?.attr("timeout")
-    });
+    let template = primitive
+        .attr("template")
+        .and_then(|id| cib.document().find_by_id(id));
+    let own = [Some(primitive), template]
+        .into_iter()
+        .flatten()
+        .find_map(|element| {
+            let operations = element.child("operations")?;
+            let wanted = |op: &Element<'_>| op.attr("name") == Some(name);
+            operations
+                .children_named("op")
+                .find(wanted)?
+                .attr("timeout")
+        });
     let default = || {
         let defaults = cib.section(Section::OperationDefaults)?;
         nvpair(defaults, "meta_attributes", "timeout")
     };
-    own.or_else(default).and_then(milliseconds).unwrap_or(DEFAULT_TIMEOUT_MS)
+    own.or_else(default)
+        .and_then(milliseconds)
+        .unwrap_or(DEFAULT_TIMEOUT_MS)
 }
 
 /// `N`, `Ns`, `Nms`, `Nm`, `Nmin`, `Nh`, `Nhr`; a bare number is seconds.
 fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: u64 = text[..split].parse().ok()?;
     let factor = match text[split..].trim() {
         "" | "s" | "sec" => 1000,
@@ -203,7 +230,9 @@ fn nvpair<'a>(parent: Element<'a>, block: &str, name: &str) -> Option<&'a str> {
 }
 
 fn is_true(text: &str) -> bool {
-    ["1", "y", "yes", "on", "true"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    ["1", "y", "yes", "on", "true"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Why the cluster would not stop this resource, if it would not: unmanaged or in maintenance.
@@ -232,10 +261,16 @@ pub(crate) fn not_managed(cib: &Cib, resource: &str, node: &str) -> Option<Strin
     }
     let defaults = cib.section(Section::ResourceDefaults);
     let default = |name| defaults.and_then(|d| nvpair(d, "meta_attributes", name));
-    if maintenance.or_else(|| default("maintenance")).is_some_and(is_true) {
+    if maintenance
+        .or_else(|| default("maintenance"))
+        .is_some_and(is_true)
+    {
         return Some(format!("{resource} is in maintenance"));
     }
-    if managed.or_else(|| default("is-managed")).is_some_and(|word| !is_true(word)) {
+    if managed
+        .or_else(|| default("is-managed"))
+        .is_some_and(|word| !is_true(word))
+    {
         return Some(format!("{resource} is unmanaged"));
     }
     None
@@ -250,7 +285,9 @@ pub(crate) fn all(cib: &Cib) -> Vec<(String, String)> {
         .descendants()
         .filter(|element| element.name() == "primitive")
         .map(|primitive| {
-            let template = primitive.attr("template").and_then(|id| cib.document().find_by_id(id));
+            let template = primitive
+                .attr("template")
+                .and_then(|id| cib.document().find_by_id(id));
             let source = template.unwrap_or(primitive);
             let parts = ["class", "provider", "type"].map(|name| source.attr(name));
             let agent: Vec<&str> = parts.into_iter().flatten().collect();
@@ -301,7 +338,12 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, ms) in [("20", 20_000), ("1500ms", 1500), ("2min", 120_000), ("1 h", 3_600_000)] {
+        for (text, ms) in [
+            ("20", 20_000),
+            ("1500ms", 1500),
+            ("2min", 120_000),
+            ("1 h", 3_600_000),
+        ] {
             assert_eq!(milliseconds(text), Some(ms), "{text}");
         }
         assert_eq!(milliseconds("soon"), None);

@@ -30,17 +30,25 @@ impl Call {
 
 /// The resource's name in history; empty for actions without one.
 fn name(action: &Action) -> &str {
-    action.resource.as_ref().map_or("", |resource| resource.id.as_str())
+    action
+        .resource
+        .as_ref()
+        .map_or("", |resource| resource.id.as_str())
 }
 
 /// Operations that change what the resource is: any monitor ends before them.
 fn changes_state(operation: &str) -> bool {
-    matches!(operation, "start" | "stop" | "promote" | "demote" | "migrate_to" | "migrate_from")
+    matches!(
+        operation,
+        "start" | "stop" | "promote" | "demote" | "migrate_to" | "migrate_from"
+    )
 }
 
 impl Controller {
     pub(crate) fn has_flying(&self, resource: &str) -> bool {
-        self.calls.values().any(|call| call.flying && call.resource() == resource)
+        self.calls
+            .values()
+            .any(|call| call.flying && call.resource() == resource)
     }
 
     /// Fires everything that can be.
@@ -55,7 +63,10 @@ impl Controller {
     }
 
     fn resource_action(&mut self, action: Action) {
-        let here = action.node.as_ref().is_none_or(|node| node.uname == self.node.uname);
+        let here = action
+            .node
+            .as_ref()
+            .is_none_or(|node| node.uname == self.node.uname);
         if !here {
             let text = format!("{} belongs to another node: not done", action.key);
             self.effects.push_back(Effect::Log(text));
@@ -98,7 +109,12 @@ impl Controller {
         self.next_call += 1;
         self.graph.fly(action.id, call);
         let transition = self.graph.number;
-        let entry = Call { action: action.clone(), transition, flying: true, aborted: false };
+        let entry = Call {
+            action: action.clone(),
+            transition,
+            flying: true,
+            aborted: false,
+        };
         self.calls.insert(call, entry);
         call
     }
@@ -124,9 +140,8 @@ impl Controller {
             self.effects.push_back(Effect::Keep);
         }
         if changes_state(&action.operation) {
-            self.calls.retain(|_, call| {
-                call.resource() != resource || call.action.interval_ms == 0
-            });
+            self.calls
+                .retain(|_, call| call.resource() != resource || call.action.interval_ms == 0);
         } else if action.interval_ms > 0 {
             self.calls.retain(|_, call| call.action.key != action.key);
         }
@@ -148,8 +163,13 @@ impl Controller {
 
     fn cancel(&mut self, action: Action) {
         let resource = name(&action).to_owned();
-        let what = action.attribute("CRM_meta_operation").unwrap_or("monitor").to_owned();
-        let interval = action.attribute("CRM_meta_interval").and_then(|text| text.parse().ok());
+        let what = action
+            .attribute("CRM_meta_operation")
+            .unwrap_or("monitor")
+            .to_owned();
+        let interval = action
+            .attribute("CRM_meta_interval")
+            .and_then(|text| text.parse().ok());
         let interval_ms = interval.unwrap_or(action.interval_ms);
         self.calls.retain(|_, call| {
             call.resource() != resource
@@ -157,7 +177,12 @@ impl Controller {
                 || call.action.interval_ms != interval_ms
         });
         let call = self.new_call(&action);
-        self.effects.push_back(Effect::Cancel { call, resource, action: what, interval_ms });
+        self.effects.push_back(Effect::Cancel {
+            call,
+            resource,
+            action: what,
+            interval_ms,
+        });
     }
 
     pub(crate) fn operation_cancelled(&mut self, call: u64) {
@@ -167,10 +192,9 @@ impl Controller {
         let resource = known.resource().to_owned();
         let action = &known.action;
         let what = action.attribute("CRM_meta_operation").unwrap_or("monitor");
-        let interval = action.attribute("CRM_meta_interval").map_or_else(
-            || action.interval_ms.to_string(),
-            str::to_owned,
-        );
+        let interval = action
+            .attribute("CRM_meta_interval")
+            .map_or_else(|| action.interval_ms.to_string(), str::to_owned);
         let id = format!("{resource}_{what}_{interval}");
         self.cib.forget_operation(&self.node.id, &resource, &id);
         self.confirm_or_reschedule(call, true);
@@ -217,10 +241,12 @@ impl Controller {
         if record::counts_as_failure(action, &result) && !known.aborted {
             let fatal = self.start_failure_is_fatal;
             record::count_failure(&mut self.cib, &node, action, fatal, self.now.wall_s);
-            self.last_failure.insert(resource.clone(), failure_text(action, &result));
+            self.last_failure
+                .insert(resource.clone(), failure_text(action, &result));
         } else if !success && state == State::Stopped && !matches!(result.rc, 0 | 7) {
             // A probe that says why nothing can run here.
-            self.last_failure.insert(resource.clone(), failure_text(action, &result));
+            self.last_failure
+                .insert(resource.clone(), failure_text(action, &result));
         }
         self.effects.push_back(Effect::Operation {
             resource,
@@ -264,7 +290,8 @@ impl Controller {
                 self.graph.fail(action.id);
             }
             other => {
-                self.effects.push_back(Effect::Log(format!("{other}: not known, not done")));
+                self.effects
+                    .push_back(Effect::Log(format!("{other}: not known, not done")));
                 self.graph.fail(action.id);
             }
         }
@@ -309,6 +336,10 @@ fn failure_text(action: &Action, result: &OperationResult) -> String {
         Ending::Error => format!("could not be run (exit code {})", result.rc),
         Ending::Cancelled => "was ended".to_owned(),
     };
-    let reason = if result.reason.is_empty() { String::new() } else { format!(": {}", result.reason) };
+    let reason = if result.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", result.reason)
+    };
     format!("{} of {}: {how}{reason}", action.operation, name(action))
 }

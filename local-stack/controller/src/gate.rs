@@ -29,16 +29,27 @@ impl Gate {
         for (resource, terms) in kept.started {
             gate.started.insert(resource, terms.into_iter().collect());
         }
-        let manual = kept.manual.into_iter().map(|(ticket, term)| (ticket, term, None));
+        let manual = kept
+            .manual
+            .into_iter()
+            .map(|(ticket, term)| (ticket, term, None));
         let held = held.iter().map(|held| {
             let Holding { ticket, term } = held.holding.clone();
             (ticket, term, Some(held.deadline_ns))
         });
         for (ticket, term, deadline_ns) in manual.chain(held) {
-            let known = gate.leases.get(&ticket).is_some_and(|lease| lease.term >= term);
+            let known = gate
+                .leases
+                .get(&ticket)
+                .is_some_and(|lease| lease.term >= term);
             if !known {
-                let lease =
-                    Lease { ticket: ticket.clone(), term, granted: true, deadline_ns, ..Lease::default() };
+                let lease = Lease {
+                    ticket: ticket.clone(),
+                    term,
+                    granted: true,
+                    deadline_ns,
+                    ..Lease::default()
+                };
                 gate.leases.insert(ticket, lease);
             }
         }
@@ -48,10 +59,17 @@ impl Gate {
     pub(crate) fn kept(&self) -> Kept {
         let manual = |lease: &&Lease| lease.granted && lease.deadline_ns.is_none();
         let terms = |terms: &BTreeMap<String, u64>| {
-            terms.iter().map(|(ticket, term)| (ticket.clone(), *term)).collect()
+            terms
+                .iter()
+                .map(|(ticket, term)| (ticket.clone(), *term))
+                .collect()
         };
         Kept {
-            started: self.started.iter().map(|(r, t)| (r.clone(), terms(t))).collect(),
+            started: self
+                .started
+                .iter()
+                .map(|(r, t)| (r.clone(), terms(t)))
+                .collect(),
             manual: self
                 .leases
                 .values()
@@ -79,7 +97,11 @@ impl Gate {
                 lease.deadline_ns = lease.deadline_ns.max(known.deadline_ns);
             }
         }
-        if self.lapsed.get(&lease.ticket).is_some_and(|lapsed| lease.term <= *lapsed) {
+        if self
+            .lapsed
+            .get(&lease.ticket)
+            .is_some_and(|lapsed| lease.term <= *lapsed)
+        {
             lease.granted = false;
         }
         let changed = self.leases.get(&lease.ticket) != Some(&lease);
@@ -91,9 +113,15 @@ impl Gate {
     pub(crate) fn expire(&mut self, boot_ns: u64) -> Vec<Holding> {
         let mut ended = Vec::new();
         for lease in self.leases.values_mut().filter(|lease| lease.granted) {
-            if lease.deadline_ns.is_some_and(|deadline| deadline <= boot_ns) {
+            if lease
+                .deadline_ns
+                .is_some_and(|deadline| deadline <= boot_ns)
+            {
                 lease.granted = false;
-                let holding = Holding { ticket: lease.ticket.clone(), term: lease.term };
+                let holding = Holding {
+                    ticket: lease.ticket.clone(),
+                    term: lease.term,
+                };
                 self.lapsed.insert(holding.ticket.clone(), holding.term);
                 ended.push(holding);
             }
@@ -102,18 +130,27 @@ impl Gate {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.leases.values().filter(|lease| lease.granted).filter_map(|lease| lease.deadline_ns).min()
+        self.leases
+            .values()
+            .filter(|lease| lease.granted)
+            .filter_map(|lease| lease.deadline_ns)
+            .min()
     }
 
     /// The lease is valid and nobody asked for its dependents to stop.
     pub(crate) fn wants_dependents(&self, ticket: &str) -> bool {
-        self.leases.get(ticket).is_some_and(|lease| lease.granted && !lease.standby && !lease.stop)
+        self.leases
+            .get(ticket)
+            .is_some_and(|lease| lease.granted && !lease.standby && !lease.stop)
     }
 
     /// What runs under this lease would be ended at its deadline.
     pub(crate) fn is_covered(&self, ticket: &str) -> bool {
         self.leases.get(ticket).is_some_and(|lease| {
-            let holding = Holding { ticket: lease.ticket.clone(), term: lease.term };
+            let holding = Holding {
+                ticket: lease.ticket.clone(),
+                term: lease.term,
+            };
             lease.deadline_ns.is_none() || self.armed.contains(&holding)
         })
     }
@@ -152,7 +189,10 @@ impl Gate {
     /// The term to arm the guard for, once.
     pub(crate) fn to_arm(&mut self, ticket: &str) -> Option<(Holding, u64)> {
         let lease = self.leases.get(ticket)?;
-        let holding = Holding { ticket: ticket.to_owned(), term: lease.term };
+        let holding = Holding {
+            ticket: ticket.to_owned(),
+            term: lease.term,
+        };
         let deadline_ns = lease.deadline_ns?;
         let wanted = self.guard_up
             && self.wants_dependents(ticket)
@@ -178,7 +218,10 @@ impl Gate {
     /// Terms for which the guard is armed and nothing is going to start.
     pub(crate) fn idle_armed(&self) -> Vec<Holding> {
         let idle = |holding: &&Holding| {
-            let current = self.leases.get(&holding.ticket).is_some_and(|l| l.term == holding.term);
+            let current = self
+                .leases
+                .get(&holding.ticket)
+                .is_some_and(|l| l.term == holding.term);
             !(current && self.wants_dependents(&holding.ticket))
         };
         self.armed.iter().filter(idle).cloned().collect()
@@ -218,7 +261,10 @@ impl Gate {
 
     pub(crate) fn refusal(&self, ticket: &str) -> Option<&str> {
         let lease = self.leases.get(ticket)?;
-        let holding = Holding { ticket: ticket.to_owned(), term: lease.term };
+        let holding = Holding {
+            ticket: ticket.to_owned(),
+            term: lease.term,
+        };
         self.refused.get(&holding).map(String::as_str)
     }
 
@@ -240,12 +286,19 @@ impl Gate {
 
     /// The resource is demoted: it does not run under this ticket any more.
     pub(crate) fn note_demoted(&mut self, resource: &str, ticket: &str) -> bool {
-        self.started.get_mut(resource).is_some_and(|terms| terms.remove(ticket).is_some())
+        self.started
+            .get_mut(resource)
+            .is_some_and(|terms| terms.remove(ticket).is_some())
     }
 
     pub(crate) fn started_under(&self, resource: &str) -> Vec<Holding> {
         let terms = self.started.get(resource).into_iter().flatten();
-        terms.map(|(ticket, term)| Holding { ticket: ticket.clone(), term: *term }).collect()
+        terms
+            .map(|(ticket, term)| Holding {
+                ticket: ticket.clone(),
+                term: *term,
+            })
+            .collect()
     }
 
     pub(crate) fn term_of(&self, resource: &str, ticket: &str) -> Option<u64> {
@@ -281,7 +334,10 @@ mod tests {
         let mut gate = Gate::default();
         assert!(gate.accept(lease(5, 1, 100)));
         assert!(!gate.accept(lease(4, 9, 900)), "an older term");
-        assert!(gate.accept(Lease { stop: true, ..lease(5, 2, 100) }));
+        assert!(gate.accept(Lease {
+            stop: true,
+            ..lease(5, 2, 100)
+        }));
         assert!(!gate.accept(lease(5, 1, 200)), "an older generation");
         assert_eq!(gate.expire(99), []);
         assert_eq!(gate.expire(100).len(), 1);
@@ -313,7 +369,10 @@ mod tests {
     #[test]
     fn a_manual_ticket_needs_no_guard() {
         let mut gate = Gate::default();
-        gate.accept(Lease { deadline_ns: None, ..lease(5, 1, 0) });
+        gate.accept(Lease {
+            deadline_ns: None,
+            ..lease(5, 1, 0)
+        });
         assert!(gate.is_open("t", u64::MAX));
         assert_eq!(gate.kept().manual, [("t".to_owned(), 5)]);
     }

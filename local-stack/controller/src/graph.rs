@@ -27,18 +27,29 @@ pub(crate) struct Graph {
 impl Graph {
     /// A transition that nothing of has happened yet.
     pub(crate) fn new(number: u64, transition: Transition) -> Self {
-        let ids = transition.synapses.iter().map(|synapse| synapse.action.id).collect();
+        let ids = transition
+            .synapses
+            .iter()
+            .map(|synapse| synapse.action.id)
+            .collect();
         let fresh = |synapse| (synapse, Progress::Waiting);
         let mut synapses: Vec<_> = transition.synapses.into_iter().map(fresh).collect();
         // A stable sort: among equals the scheduler's order stays.
         synapses.sort_by_key(|(synapse, _)| std::cmp::Reverse(synapse.priority));
-        Self { number, synapses, ids }
+        Self {
+            number,
+            synapses,
+            ids,
+        }
     }
 
     /// The next action that may be carried out, if any.
     pub(crate) fn next_ready(&self) -> Option<Action> {
         let ready = |synapse: &Synapse| {
-            synapse.inputs.iter().all(|input| !self.ids.contains(input) || self.is_done(*input))
+            synapse
+                .inputs
+                .iter()
+                .all(|input| !self.ids.contains(input) || self.is_done(*input))
         };
         self.synapses
             .iter()
@@ -47,7 +58,9 @@ impl Graph {
     }
 
     fn is_done(&self, id: u32) -> bool {
-        self.synapses.iter().any(|(s, progress)| s.action.id == id && *progress == Progress::Done)
+        self.synapses
+            .iter()
+            .any(|(s, progress)| s.action.id == id && *progress == Progress::Done)
     }
 
     fn set(&mut self, id: u32, progress: Progress) {
@@ -77,7 +90,10 @@ impl Graph {
     /// The action that this call carries out.
     pub(crate) fn action_of(&self, call: u64) -> Option<&Action> {
         let flying = Progress::Flying(call);
-        self.synapses.iter().find(|(_, p)| *p == flying).map(|(synapse, _)| &synapse.action)
+        self.synapses
+            .iter()
+            .find(|(_, p)| *p == flying)
+            .map(|(synapse, _)| &synapse.action)
     }
 
     /// Something is in flight or can still fire.
@@ -100,16 +116,30 @@ mod tests {
     use super::*;
 
     fn synapse(id: u32, priority: i32, inputs: &[u32]) -> Synapse {
-        Synapse { priority, action: crate::test_support::action(id, "r", "start"), inputs: inputs.to_vec() }
+        Synapse {
+            priority,
+            action: crate::test_support::action(id, "r", "start"),
+            inputs: inputs.to_vec(),
+        }
     }
 
     fn graph(synapses: Vec<Synapse>) -> Graph {
-        Graph::new(1, Transition { synapses, ..Transition::default() })
+        Graph::new(
+            1,
+            Transition {
+                synapses,
+                ..Transition::default()
+            },
+        )
     }
 
     #[test]
     fn an_action_waits_for_its_inputs_and_priority_goes_first() {
-        let mut graph = graph(vec![synapse(1, 0, &[]), synapse(2, 0, &[1, 3]), synapse(3, 5, &[99])]);
+        let mut graph = graph(vec![
+            synapse(1, 0, &[]),
+            synapse(2, 0, &[1, 3]),
+            synapse(3, 5, &[99]),
+        ]);
         assert_eq!(graph.next_ready().unwrap().id, 3, "99 is not of this graph");
         graph.fly(3, 70);
         assert_eq!(graph.action_of(70).unwrap().id, 3);

@@ -94,14 +94,21 @@ pub(crate) struct Node {
 /// Counts one failure; a failed stop, and a failed start where that is fatal, count as many as there
 /// can be.
 pub(crate) fn count_failure(cib: &mut Cib, node: &Node, action: &Action, fatal: bool, wall_s: i64) {
-    let resource = action.resource.as_ref().map_or("", |resource| resource.id.as_str());
+    let resource = action
+        .resource
+        .as_ref()
+        .map_or("", |resource| resource.id.as_str());
     let name = fail_count_name(resource, &action.operation, action.interval_ms);
     let fatal = fatal && action.operation == "start" || action.operation == "stop";
     let value = if fatal {
         INFINITY.0.to_owned()
     } else {
         let before = transient(cib, node, &name).map_or(0, |text| count(&text));
-        if before >= INFINITY.1 { INFINITY.0.to_owned() } else { (before + 1).to_string() }
+        if before >= INFINITY.1 {
+            INFINITY.0.to_owned()
+        } else {
+            (before + 1).to_string()
+        }
     };
     cib.set_transient_attribute(&node.id, &node.uname, &name, Some(&value));
     let name = last_failure_name(resource, &action.operation, action.interval_ms);
@@ -114,12 +121,17 @@ pub(crate) fn failures(cib: &Cib, node: &Node, resource: &str) -> u32 {
     transients(cib, node)
         .into_iter()
         .filter(|(name, _)| name.starts_with(&prefix))
-        .fold(0, |sum, (_, value)| u32::min(INFINITY.1, sum + count(&value)))
+        .fold(0, |sum, (_, value)| {
+            u32::min(INFINITY.1, sum + count(&value))
+        })
 }
 
 /// Forgets all failures of a resource on this node.
 pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) {
-    let prefixes = [format!("fail-count-{resource}#"), format!("last-failure-{resource}#")];
+    let prefixes = [
+        format!("fail-count-{resource}#"),
+        format!("last-failure-{resource}#"),
+    ];
     for (name, _) in transients(cib, node) {
         if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             cib.set_transient_attribute(&node.id, &node.uname, &name, None);
@@ -128,12 +140,17 @@ pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) {
 }
 
 fn count(text: &str) -> u32 {
-    let number = text.parse().unwrap_or(if text == INFINITY.0 { INFINITY.1 } else { 0 });
+    let number = text
+        .parse()
+        .unwrap_or(if text == INFINITY.0 { INFINITY.1 } else { 0 });
     u32::min(number, INFINITY.1)
 }
 
 fn transient(cib: &Cib, node: &Node, name: &str) -> Option<String> {
-    transients(cib, node).into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    transients(cib, node)
+        .into_iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value)
 }
 
 fn transients(cib: &Cib, node: &Node) -> Vec<(String, String)> {
@@ -146,6 +163,11 @@ fn transients(cib: &Cib, node: &Node) -> Vec<(String, String)> {
     attributes
         .descendants()
         .filter(|element| element.name() == "nvpair")
-        .filter_map(|pair| Some((pair.attr("name")?.to_owned(), pair.attr("value")?.to_owned())))
+        .filter_map(|pair| {
+            Some((
+                pair.attr("name")?.to_owned(),
+                pair.attr("value")?.to_owned(),
+            ))
+        })
         .collect()
 }

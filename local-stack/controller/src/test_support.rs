@@ -11,7 +11,10 @@ pub(crate) fn action(id: u32, resource: &str, operation: &str) -> Action {
         operation: operation.to_owned(),
         key: format!("{resource}_{operation}_0"),
         internal_key: None,
-        node: Some(NodeName { uname: "n".into(), id: "n".into() }),
+        node: Some(NodeName {
+            uname: "n".into(),
+            id: "n".into(),
+        }),
         router: None,
         resource: Some(ResourceName {
             id: resource.to_owned(),

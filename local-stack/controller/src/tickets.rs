@@ -12,7 +12,9 @@ impl Controller {
     /// Every ticket that the configuration or a lease names.
     pub(crate) fn ticket_names(&self) -> BTreeSet<String> {
         let configured = self.dependents.keys().cloned();
-        configured.chain(self.gate.tickets().map(str::to_owned)).collect()
+        configured
+            .chain(self.gate.tickets().map(str::to_owned))
+            .collect()
     }
 
     /// Resources that depend on the ticket now, or were started under it.
@@ -80,10 +82,18 @@ impl Controller {
     pub(crate) fn current_grants(&self) -> Vec<Grant> {
         let grant = |ticket: String| {
             if !self.settings.tickets {
-                return Grant { ticket, granted: true, standby: false };
+                return Grant {
+                    ticket,
+                    granted: true,
+                    standby: false,
+                };
             }
             let Some(lease) = self.gate.lease(&ticket) else {
-                return Grant { ticket, granted: false, standby: false };
+                return Grant {
+                    ticket,
+                    granted: false,
+                    standby: false,
+                };
             };
             // What must stop although the lease is valid does so in the orderly way of a standby: no
             // loss policy applies.
@@ -92,7 +102,11 @@ impl Controller {
                     || lease.stop
                     || !self.gate.is_covered(&ticket)
                     || self.runs_under_other_term(&ticket, lease.term));
-            Grant { granted: lease.granted, standby, ticket }
+            Grant {
+                granted: lease.granted,
+                standby,
+                ticket,
+            }
         };
         self.ticket_names().into_iter().map(grant).collect()
     }
@@ -111,7 +125,12 @@ impl Controller {
             let stop_budget_ns = self.stop_budget_ms(&ticket).saturating_mul(1_000_000);
             if let Some((holding, deadline_ns)) = self.gate.to_arm(&ticket) {
                 let reset = false;
-                let arm = Effect::Arm { holding, deadline_ns, stop_budget_ns, reset };
+                let arm = Effect::Arm {
+                    holding,
+                    deadline_ns,
+                    stop_budget_ns,
+                    reset,
+                };
                 self.effects.push_back(arm);
             }
         }
@@ -126,7 +145,9 @@ impl Controller {
     /// Milliseconds that stopping everything that depends on the ticket may take, one after the other.
     pub(crate) fn stop_budget_ms(&self, ticket: &str) -> u64 {
         let dependents = self.dependents.get(ticket).into_iter().flatten();
-        dependents.map(|dependent| dependents::stop_ms(&self.cib, dependent)).sum()
+        dependents
+            .map(|dependent| dependents::stop_ms(&self.cib, dependent))
+            .sum()
     }
 
     /// Tickets that gate the resource (for a start) or its promotion.
@@ -181,7 +202,10 @@ impl Controller {
                 .into_iter()
                 .flatten()
                 .any(|d| d.resource == resource && d.policy == LossPolicy::Freeze);
-            let current = self.gate.lease(&gate.ticket).is_some_and(|l| l.term == gate.term);
+            let current = self
+                .gate
+                .lease(&gate.ticket)
+                .is_some_and(|l| l.term == gate.term);
             !frozen && !(current && self.gate.is_open(&gate.ticket, self.now.boot_ns))
         })
     }

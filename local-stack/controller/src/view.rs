@@ -102,7 +102,10 @@ impl Controller {
 
     /// Every ticket.
     pub fn tickets(&self) -> Vec<TicketView> {
-        self.ticket_names().iter().map(|ticket| self.ticket(ticket)).collect()
+        self.ticket_names()
+            .iter()
+            .map(|ticket| self.ticket(ticket))
+            .collect()
     }
 
     /// The ticket is named by the configuration or by a lease.
@@ -159,7 +162,10 @@ impl Controller {
                     managed: dependents::not_managed(&self.cib, &id, &self.node.uname).is_none(),
                     fail_count: record::failures(&self.cib, &self.node, &id),
                     last_failure: self.last_failure.get(&id).cloned(),
-                    terms: terms.into_iter().map(|gate| (gate.ticket, gate.term)).collect(),
+                    terms: terms
+                        .into_iter()
+                        .map(|gate| (gate.ticket, gate.term))
+                        .collect(),
                     id,
                 }
             })
@@ -199,8 +205,14 @@ impl Controller {
 
     fn problems(&self, ticket: &str) -> Vec<String> {
         let mut problems = Vec::new();
-        let leased = self.gate.lease(ticket).is_some_and(|l| l.granted && l.deadline_ns.is_some());
-        let depends = self.dependents.get(ticket).is_some_and(|list| !list.is_empty());
+        let leased = self
+            .gate
+            .lease(ticket)
+            .is_some_and(|l| l.granted && l.deadline_ns.is_some());
+        let depends = self
+            .dependents
+            .get(ticket)
+            .is_some_and(|list| !list.is_empty());
         if self.settings.tickets && leased && depends && !self.gate.is_guard_up() {
             problems.push("no guard answers on this node: nothing is started".to_owned());
         }
@@ -208,7 +220,12 @@ impl Controller {
             problems.push(format!("the guard is not armed: {refusal}"));
         }
         let names = self.names_under(ticket);
-        problems.extend(names.iter().filter_map(|name| self.last_failure.get(name)).cloned());
+        problems.extend(
+            names
+                .iter()
+                .filter_map(|name| self.last_failure.get(name))
+                .cloned(),
+        );
         problems
     }
 
@@ -216,13 +233,23 @@ impl Controller {
     pub fn check(&self, ticket: &str) -> Check {
         let mut grants = self.current_grants();
         grants.retain(|grant| grant.ticket != ticket);
-        grants.push(Grant { ticket: ticket.to_owned(), granted: true, standby: false });
-        let inputs = Inputs { now: self.now.wall_s, grants: Some(grants) };
+        grants.push(Grant {
+            ticket: ticket.to_owned(),
+            granted: true,
+            standby: false,
+        });
+        let inputs = Inputs {
+            now: self.now.wall_s,
+            grants: Some(grants),
+        };
         let graph = Graph::new(0, (self.settings.schedule)(&self.cib, &inputs));
         let would = |resource: &str, operation: &str| {
             graph.resource_actions().any(|action| {
                 action.operation == operation
-                    && action.resource.as_ref().is_some_and(|known| known.id == resource)
+                    && action
+                        .resource
+                        .as_ref()
+                        .is_some_and(|known| known.id == resource)
             })
         };
         let mut problems = Vec::new();
@@ -231,9 +258,7 @@ impl Controller {
             let runs = matches!(self.state(resource), State::Started | State::Promoted);
             let fault = match (runs, dependent.promoted) {
                 (true, false) => would(resource, "stop"),
-                (_, true) => {
-                    self.state(resource) != State::Promoted && !would(resource, "promote")
-                }
+                (_, true) => self.state(resource) != State::Promoted && !would(resource, "promote"),
                 (false, false) => !would(resource, "start"),
             };
             if fault {
@@ -242,6 +267,9 @@ impl Controller {
                 problems.push(format!("{resource} would not be started{why}"));
             }
         }
-        Check { able: problems.is_empty(), problems }
+        Check {
+            able: problems.is_empty(),
+            problems,
+        }
     }
 }

@@ -1,3 +1,19 @@
-//! The node daemon: wires configuration, scheduler, controller and executor.
+//! The local stack: one daemon per node, and its operator's verbs.
+//!
+//! `local-stack daemon` wires configuration (`cib`), scheduler, controller and executor to the outside:
+//! agents, the guard, the control socket, the disk. Everything that decides is in those crates; here
+//! are only sockets, files, timers and the loop.
 
-fn main() {}
+mod cli;
+mod control;
+mod convert;
+mod daemon;
+mod disk;
+mod guard_link;
+mod render;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,469 @@
+//! The loop around the controller.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cib::Cib;
+use controller::{
+    Controller, Effect, Ending, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
+};
+use executor::{Agent, CallId, Executor, Operation, Outcome, Report, Status};
+use guard::timer::BootTimer;
+use stack_api::clock::BootClock;
+use stack_api::guard::{Arm, MARKER_VARIABLE, Protection, State};
+use stack_api::stack::{self, Event, TicketStatus};
+use tokio::sync::mpsc;
+
+use crate::control::{Control, Input, listen};
+use crate::convert;
+use crate::disk::{StateDir, load_cib, marker};
+use crate::guard_link::{self, Ask, GuardLink, News};
+
+mod requests;
+
+/// News of the guard and saved files that wait for the loop.
+const BOUND: usize = 64;
+
+/// How the daemon was started.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) cib: PathBuf,
+    pub(crate) socket: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) guard: Option<PathBuf>,
+    pub(crate) node: String,
+    pub(crate) site: Option<String>,
+    pub(crate) agents: Vec<PathBuf>,
+    pub(crate) ocf_root: String,
+    pub(crate) tickets: bool,
+    pub(crate) parallel: usize,
+    pub(crate) clock: BootClock,
+}
+
+/// A configuration that was written (or not), with who waits for it.
+#[derive(Debug)]
+struct Saved {
+    peer: u64,
+    id: u64,
+    result: Result<Box<Cib>, String>,
+}
+
+/// How the daemon ended: resources that could not be stopped.
+pub(crate) type Left = Vec<String>;
+
+struct Daemon {
+    options: Options,
+    state: StateDir,
+    controller: Controller,
+    executor: Executor,
+    control: Control,
+    asks: Option<mpsc::Sender<Ask>>,
+    guard: Option<State>,
+    shown: Vec<TicketStatus>,
+    saving: bool,
+    saved: mpsc::Sender<Saved>,
+    left: Option<Left>,
+}
+
+/// Runs until it is told to end and everything is stopped.
+///
+/// # Errors
+/// What kept the daemon from starting; nothing was started or stopped.
+pub(crate) async fn run(options: Options) -> Result<Left, Box<dyn std::error::Error>> {
+    let state = StateDir::open(&options.state)?;
+    let cib = load_cib(&options.cib)?;
+    for waited in executor::orphans::settle(&state.notes()).await? {
+        tracing::warn!(
+            operation = waited,
+            "an agent of the daemon before this one has ended"
+        );
+    }
+    let held = match &options.guard {
+        Some(path) => guard_link::first_state(path).await,
+        None => None,
+    };
+    let (executor, reports) = Executor::new(executor::Settings {
+        directories: options.agents.clone(),
+        notes: Some(state.notes()),
+        parallel: options.parallel,
+    });
+    let settings = Settings {
+        node: options.node.clone(),
+        uuid: state.instance.clone(),
+        schedule: scheduler::schedule,
+        tickets: options.tickets,
+    };
+    let start = Start {
+        kept: state.load_kept(),
+        held: held
+            .iter()
+            .flat_map(|guard| still_held(guard, &state.instance))
+            .collect(),
+    };
+    let listener = listen(&options.socket)
+        .map_err(|error| format!("{}: {error}", options.socket.display()))?;
+    let timer = BootTimer::new(options.clock)?;
+    let (control, inputs) = Control::new();
+    let (saved, saves) = mpsc::channel(BOUND);
+    let link = options.guard.clone().map(guard_link::start);
+    let (asks, news) = link.map_or((None, None), |GuardLink { asks, news }| {
+        (Some(asks), Some(news))
+    });
+    let daemon = Daemon {
+        controller: Controller::new(settings, cib, start, now(options.clock)),
+        options,
+        state,
+        executor,
+        control,
+        asks,
+        guard: None,
+        shown: Vec::new(),
+        saving: false,
+        saved,
+        left: None,
+    };
+    let channels = Channels {
+        inputs,
+        reports,
+        news,
+        saves,
+    };
+    daemon.serve(&listener, &timer, channels).await
+}
+
+struct Channels {
+    inputs: mpsc::Receiver<Input>,
+    reports: mpsc::Receiver<Report>,
+    news: Option<mpsc::Receiver<News>>,
+    saves: mpsc::Receiver<Saved>,
+}
+
+fn now(clock: BootClock) -> Now {
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        boot_ns: clock.now_ns(),
+        wall_s: i64::try_from(wall.as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Terms that the guard is armed for with this node's own markers and whose deadline lies ahead.
+fn still_held(guard: &State, instance: &str) -> Vec<GuardHeld> {
+    let ours = guard.held.iter().filter(|held| {
+        let own = marker(instance, &held.ticket, held.term);
+        held.armed && !held.over && held.marker.as_deref() == Some(own.as_str())
+    });
+    ours.filter(|held| held.deadline_ns > guard.now_ns)
+        .map(|held| GuardHeld {
+            holding: Holding {
+                ticket: held.ticket.clone(),
+                term: held.term,
+            },
+            deadline_ns: held.deadline_ns,
+        })
+        .collect()
+}
+
+async fn next_news(news: &mut Option<mpsc::Receiver<News>>) -> Option<News> {
+    match news {
+        Some(news) => news.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Daemon {
+    async fn serve(
+        mut self,
+        listener: &tokio::net::UnixListener,
+        timer: &BootTimer,
+        mut channels: Channels,
+    ) -> Result<Left, Box<dyn std::error::Error>> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let half = |period: Duration| (period / 2).max(Duration::from_millis(1));
+        // Without a watchdog of systemd the tick is rare and does nothing.
+        let period = sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), half);
+        let mut alive = tokio::time::interval(period);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.controller.handle_timeout(now(self.options.clock));
+        loop {
+            self.perform();
+            if let Some(left) = self.left.take() {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                let _ = std::fs::remove_file(&self.options.socket);
+                return Ok(left);
+            }
+            timer.set(Some(self.controller.next_timeout()))?;
+            tokio::select! {
+                fired = timer.fired() => {
+                    fired?;
+                    self.controller.handle_timeout(now(self.options.clock));
+                }
+                Some(report) = channels.reports.recv() => self.report(report),
+                Some(news) = next_news(&mut channels.news) => self.news(news),
+                Some(input) = channels.inputs.recv() => self.input(input),
+                Some(saved) = channels.saves.recv() => self.saved(saved),
+                accepted = listener.accept() => {
+                    // Too many descriptors is the only failure; the next peer may be luckier.
+                    if let Ok((stream, _)) = accepted {
+                        self.control.admit(stream);
+                    }
+                }
+                _ = terminate.recv() => self.shut_down("SIGTERM"),
+                _ = interrupt.recv() => self.shut_down("SIGINT"),
+                _ = hangup.recv() => tracing::info!("SIGHUP: the configuration is changed by `cib replace`"),
+                _ = alive.tick() => {
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+
+    fn shut_down(&mut self, why: &str) {
+        tracing::info!(why, "stopping all resources");
+        self.controller.handle_shutdown(now(self.options.clock));
+    }
+
+    fn protection(&self) -> Protection {
+        self.guard
+            .as_ref()
+            .map_or(Protection::None, |guard| guard.protection)
+    }
+
+    fn report(&mut self, report: Report) {
+        let now = now(self.options.clock);
+        match report {
+            Report::Cancelled { call } => self.controller.handle_cancelled(now, call.0),
+            Report::Ended { call, outcome, .. } => {
+                self.controller.handle_result(now, call.0, result(outcome));
+            }
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        let now = now(self.options.clock);
+        match news {
+            News::Up(state) => {
+                tracing::info!(protection = state.protection.name(), "the guard answers");
+                let held = still_held(&state, &self.state.instance);
+                let armed = held.into_iter().map(|held| held.holding).collect();
+                self.guard = Some(state);
+                self.controller.handle_guard_up(now, armed);
+                self.publish_protection();
+            }
+            News::Down(why) => {
+                if self.guard.take().is_some() {
+                    tracing::error!(why, "the guard is gone: what depends on a lease stops");
+                    self.controller.handle_guard_down(now);
+                    self.publish_protection();
+                }
+            }
+            News::Armed(holding, result) => self.controller.handle_armed(now, &holding, result),
+            News::Disarmed(holding, result) => {
+                self.controller.handle_disarmed(now, &holding, result);
+            }
+            News::Fired(holding) => self.controller.handle_fired(now, &holding),
+            News::Log(text) => tracing::warn!("{text}"),
+        }
+    }
+
+    fn publish_protection(&mut self) {
+        let protection = self.protection();
+        self.control.publish(Event::Protection { protection });
+    }
+
+    /// Does what the controller wants, and tells subscribers what changed.
+    fn perform(&mut self) {
+        while let Some(effect) = self.controller.poll_effect() {
+            self.effect(effect);
+        }
+        let protection = self.protection();
+        let tickets = self.controller.tickets();
+        let tickets: Vec<TicketStatus> = tickets
+            .into_iter()
+            .map(|view| convert::ticket(view, protection))
+            .collect();
+        for ticket in &tickets {
+            if !self.shown.contains(ticket) {
+                self.control.publish(Event::Ticket(ticket.clone()));
+            }
+        }
+        self.shown = tickets;
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Keep => {
+                if let Err(error) = self.state.save_kept(self.controller.kept()) {
+                    // A restart would then stop what it cannot name the term of.
+                    tracing::error!(%error, "a restart will not adopt gated resources");
+                }
+            }
+            Effect::Run(order) => self.run(order),
+            Effect::Cancel {
+                call,
+                resource,
+                action,
+                interval_ms,
+            } => {
+                let interval = Duration::from_millis(interval_ms.into());
+                let told = self
+                    .executor
+                    .cancel(CallId(call), &resource, &action, interval);
+                if let Err(busy) = told {
+                    tracing::error!(%busy, "a monitor is not cancelled");
+                }
+            }
+            Effect::Abort { call, resource } => {
+                if let Err(busy) = self.executor.abort(CallId(call), &resource) {
+                    tracing::error!(%busy, "an operation is not ended early");
+                }
+            }
+            Effect::Arm {
+                holding,
+                deadline_ns,
+                stop_budget_ns,
+                reset,
+            } => {
+                let marker = marker(&self.state.instance, &holding.ticket, holding.term);
+                let Holding { ticket, term } = holding;
+                let arm = Arm {
+                    ticket,
+                    term,
+                    deadline_ns,
+                    stop_budget_ns,
+                    marker,
+                    reset,
+                };
+                self.ask(Ask::Arm(arm));
+            }
+            Effect::Disarm(holding) => self.ask(Ask::Disarm(holding)),
+            Effect::Fire(holding) => self.ask(Ask::Fire(holding)),
+            Effect::Operation {
+                resource,
+                action,
+                interval_ms,
+                result,
+            } => {
+                self.tell_operation(resource, action, interval_ms, result);
+            }
+            Effect::Log(text) => tracing::info!("{text}"),
+            Effect::Stopped { left } => self.left = Some(left),
+        }
+    }
+
+    /// A full queue means that the guard does not read; the link finds that out by itself.
+    fn ask(&self, ask: Ask) {
+        if let Some(asks) = &self.asks {
+            if asks.try_send(ask).is_err() {
+                tracing::error!("the guard's queue is full");
+            }
+        }
+    }
+
+    fn tell_operation(
+        &mut self,
+        resource: String,
+        action: String,
+        interval_ms: u32,
+        result: OperationResult,
+    ) {
+        let status = match result.ending {
+            Ending::Complete => Status::Complete,
+            Ending::Timeout => Status::Timeout,
+            Ending::NotInstalled => Status::NotInstalled,
+            Ending::Error => Status::Error,
+            Ending::Cancelled => Status::Cancelled,
+        };
+        tracing::info!(
+            resource,
+            action,
+            interval_ms,
+            rc = result.rc,
+            status = status.name(),
+            ms = result.exec_ms,
+            reason = result.reason,
+            "operation ended"
+        );
+        self.control.publish(Event::Operation(stack::Operation {
+            resource,
+            operation: action,
+            interval_ms: interval_ms.into(),
+            rc: result.rc,
+            status: status.name().to_owned(),
+            reason: result.reason,
+            exec_ms: result.exec_ms,
+            ended_ns: self.options.clock.now_ns(),
+        }));
+    }
+
+    fn run(&mut self, order: Order) {
+        let agent = Agent {
+            class: order.class,
+            provider: order.provider,
+            kind: order.kind,
+        };
+        let mut environment = executor::environment::ocf(
+            &order.resource,
+            &agent,
+            &self.options.ocf_root,
+            &order.attributes,
+        );
+        environment.extend(self.gate_variables(&order.gates));
+        let operation = Operation {
+            resource: order.resource,
+            agent,
+            action: order.action,
+            timeout: Duration::from_millis(order.timeout_ms.into()),
+            environment,
+        };
+        let interval = Duration::from_millis(order.interval_ms.into());
+        if let Err(busy) = self.executor.run(CallId(order.call), operation, interval) {
+            let outcome = Outcome::without_run(Status::Error, 1, busy.to_string());
+            self.controller
+                .handle_result(now(self.options.clock), order.call, result(outcome));
+        }
+    }
+
+    /// What a gated resource's agents are told: the guard's markers, the tickets, their terms. Several
+    /// tickets are separated by commas, in the same order.
+    fn gate_variables(&self, gates: &[Holding]) -> Vec<(String, String)> {
+        if gates.is_empty() {
+            return Vec::new();
+        }
+        let join = |text: &dyn Fn(&Holding) -> String| {
+            gates.iter().map(text).collect::<Vec<_>>().join(",")
+        };
+        let terms = join(&|gate| gate.term.to_string());
+        let markers = join(&|gate| marker(&self.state.instance, &gate.ticket, gate.term));
+        vec![
+            (MARKER_VARIABLE.to_owned(), markers),
+            (
+                "INTERLOCK_TICKET".to_owned(),
+                join(&|gate| gate.ticket.clone()),
+            ),
+            ("INTERLOCK_TERM".to_owned(), terms.clone()),
+            ("OCF_RESKEY_CRM_meta_ticket_term".to_owned(), terms),
+        ]
+    }
+}
+
+fn result(outcome: Outcome) -> OperationResult {
+    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    OperationResult {
+        ending: match outcome.status {
+            Status::Complete => Ending::Complete,
+            Status::Timeout => Ending::Timeout,
+            Status::NotInstalled => Ending::NotInstalled,
+            Status::Error => Ending::Error,
+            Status::Cancelled => Ending::Cancelled,
+        },
+        rc: outcome.rc,
+        reason: outcome.exit_reason,
+        exec_ms: ms(outcome.exec_time),
+        queue_ms: ms(outcome.queue_time),
+    }
+}
