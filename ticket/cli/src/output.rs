@@ -192,7 +192,12 @@ impl Output {
                     failure_text(&failure, self.err_style)
                 };
                 print_all(&mut io::stderr(), &text);
-                failure.code
+                // A failure is never 0, whatever a daemon calls it.
+                if failure.code.number() == 0 {
+                    Code::Error
+                } else {
+                    failure.code
+                }
             }
             Stop::Findings(found) => {
                 self.findings(&found);
