@@ -54,6 +54,8 @@ pub struct DurableState {
     pub written: u64,
     /// The recovery epoch below which no term is granted.
     pub recovery_epoch: u16,
+    /// How many starts in a row ended before their restarted obligations were over.
+    pub unsettled: u32,
     /// One record per ticket ever heard of, ordered by ticket.
     pub tickets: Vec<TicketRecord>,
 }

@@ -11,17 +11,33 @@
 //!
 //! `now` never goes back between two calls. The protocol reads no clock, no random source, no
 //! file and no socket; the same inputs give the same effects.
+mod acceptor;
 mod command;
 mod config;
 mod durable;
 mod effect;
+mod holder;
 mod ids;
+mod job;
+mod lease;
 mod message;
+mod obligation;
+mod overview;
 mod participant;
+mod peer;
+mod proposer;
+mod random;
+mod recovery;
+mod report;
+mod request;
 mod rules;
+mod storage;
+mod takeover;
+mod ticket;
 mod time;
 mod value;
 mod view;
+mod voter;
 pub mod wire;
 
 pub use command::{Command, Forecast, Outcome, Progress, Refused, Step, Why};
@@ -31,7 +47,7 @@ pub use effect::{Alarm, ClusterCommand, ClusterReport, Effect, Event, StopCause,
 pub use ids::{
     Ballot, MemberId, MemberSet, RequestId, Seq, StopId, Term, TicketId, TicketName, WriteId,
 };
-pub use message::{Ask, Header, Message, Obliged, Part, Purpose, Reason, Refusal, Renewal};
+pub use message::{Ask, Header, Life, Message, Obliged, Part, Purpose, Reason, Refusal, Renewal};
 pub use participant::Participant;
 pub use rules::Rules;
 pub use time::{Time, stretched, whole_millis};

@@ -11,7 +11,7 @@ use crate::command::Outcome;
 use crate::durable::TicketRecord;
 use crate::ids::{Ballot, MemberId, Seq, Term, TicketId};
 use crate::time::Time;
-use crate::value::{Accepted, LeaseClass, PhaseKind, Value};
+use crate::value::{Accepted, LeaseClass, PhaseKind};
 
 /// A datagram between two members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,15 @@ pub struct Message {
     pub parts: Vec<Part>,
 }
 
+/// One life of a member: it ends when its memory is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// See [`crate::DurableState::store`].
+    pub store: u64,
+    /// See [`crate::DurableState::incarnation`].
+    pub incarnation: u32,
+}
+
 /// Which life of a member speaks, and what its clock shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -29,10 +38,8 @@ pub struct Header {
     pub epoch: u64,
     /// A checksum of cluster name and members.
     pub digest: u32,
-    /// See [`crate::DurableState::store`].
-    pub store: u64,
-    /// See [`crate::DurableState::incarnation`].
-    pub incarnation: u32,
+    /// Which life of it.
+    pub life: Life,
     /// See [`crate::DurableState::run`].
     pub run: u32,
     /// See [`crate::DurableState::written`].
@@ -136,6 +143,8 @@ pub enum Ask {
     },
     /// Set standby on your ticket.
     Standby {
+        /// The term that it is about.
+        term: Term,
         /// Or take it off.
         on: bool,
     },
@@ -148,17 +157,21 @@ pub enum Part {
     Hello,
     /// You are older than what I have seen of you: your memory was rolled back.
     Stale {
-        /// The latest run seen of you.
+        /// The life that this is about.
+        life: Life,
+        /// The latest run seen of it.
         run: u32,
-        /// The highest write counter seen of you.
+        /// The highest write counter seen of it.
         written: u64,
     },
     /// What is the newest that you have seen of me?
     SeenAsk,
     /// This is the newest that I have seen of you, in this run of mine or before.
     SeenTell {
-        /// The latest run, the highest write counter; `None` if I have not seen you since I
-        /// started.
+        /// The life that this is about.
+        life: Life,
+        /// The latest run before this one and its highest write counter; `None` if I have not
+        /// seen one since I started.
         newest: Option<(u32, u64)>,
     },
     /// Promise me this ballot.
@@ -328,4 +341,40 @@ pub enum Part {
         /// The recovery epoch.
         recovery_epoch: u16,
     },
+}
+
+impl Part {
+    /// About how many bytes it takes, rounded up: what fits a datagram is counted with it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const VALUE: usize = 64;
+        let of = |accepted: &Accepted| {
+            let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            VALUE + text(&accepted.value.hold) + text(&accepted.value.forced)
+        };
+        let refusal =
+            |refusal: &Refusal| 40 + refusal.accepted.as_ref().map_or(0, of);
+        match self {
+            Self::Hello | Self::SeenAsk => 1,
+            Self::Stale { .. } | Self::SeenTell { .. } | Self::Release { .. } => 40,
+            Self::Prepare { .. } | Self::Accepted { .. } | Self::Query { .. } => 24,
+            Self::Check { .. } | Self::RecoverAsk { .. } => 24,
+            Self::Promise { accepted, .. } | Self::Answer { accepted, .. } => {
+                56 + accepted.as_ref().map_or(0, of)
+            }
+            Self::Accept { accepted, .. } | Self::Notice { accepted, .. } => 24 + of(accepted),
+            Self::Refused { refusal: refused, .. } => 24 + refusal(refused),
+            Self::Renew { tickets, .. } => 24 + tickets.len() * 12,
+            Self::Renewed { refused, .. } => {
+                24 + refused.iter().map(|(_, refused)| 5 + refusal(refused)).sum::<usize>()
+            }
+            Self::Ask { .. } => 96,
+            Self::Told { .. } => 160,
+            Self::Checked { result, .. } => 24 + result.as_ref().err().map_or(0, String::len),
+            Self::RecoverTell { records, .. } => {
+                let record = |record: &TicketRecord| 64 + record.accepted.as_ref().map_or(0, of);
+                32 + records.iter().map(record).sum::<usize>()
+            }
+        }
+    }
 }

@@ -1,0 +1,521 @@
+//! Operators' commands where they are carried out: a grant at the new holder, a move at the old
+//! one, a revoke at the member that was asked. One per ticket at a time, each with a deadline.
+//!
+//! ```text
+//!   grant:   (WaitForLease) -> Agree -> Start -> done
+//!   move:    Check -> Agree -> Stop -> Release -> Grant (asked of the target) -> done
+//!               |       |        |        (after the release: a fresh grant, never a way back)
+//!               +-------+--------+-> rolled back: refused
+//!   revoke:  Agree -> Stop (until confirmed, or every obligation is over) -> done
+//!   standby: Agree -> done
+//! ```
+
+use std::time::Duration;
+
+use crate::command::{Outcome, Progress, Refused, Step, Why};
+use crate::ids::{MemberId, Term, TicketId};
+use crate::message::{Part, Purpose};
+use crate::participant::Participant;
+use crate::proposer::Change;
+use crate::ticket::{Holding, Job, JobKind, Origin, Round, Wish, place};
+use crate::time::{Time, whole_millis};
+use crate::value::{Accepted, Phase, PhaseKind, Transfer, Value};
+
+impl Participant {
+    /// Begins to carry out a command; answers at once if there is nothing to do.
+    pub(crate) fn start_job(&mut self, t: usize, origin: Origin, kind: JobKind, deadline: Time) {
+        if self.tickets[t].job.is_some() {
+            return self.tell(origin, Outcome::Refused(Refused::because(Why::Busy)));
+        }
+        if !self.memory.voting {
+            return self.tell(origin, Outcome::Refused(Refused::because(Why::Mute)));
+        }
+        let step = match kind {
+            JobKind::Move { .. } => Step::Check,
+            _ => Step::Agree,
+        };
+        let not_before = Time::ZERO;
+        self.tickets[t].job =
+            Some(Job { origin, kind, deadline, step, sent: false, not_before, told: None });
+        self.tickets[t].retry_at = self.now;
+        self.begin(t);
+        self.touch(t);
+    }
+
+    /// What a job changes at once.
+    fn begin(&mut self, t: usize) {
+        let ticket = &mut self.tickets[t];
+        let Some(job) = &mut ticket.job else { return };
+        match (&job.kind, &mut ticket.holding) {
+            (JobKind::Grant { term, .. }, Holding::Held(held)) if held.stop.is_none() => {
+                if held.term < *term {
+                    return self.refuse(t, Why::Changed);
+                }
+                job.step = Step::Start;
+                if held.started {
+                    self.finish_done(t);
+                }
+            }
+            (JobKind::Grant { .. }, Holding::Held(_)) => self.refuse(t, Why::Changed),
+            (JobKind::Revoke { .. }, Holding::Held(held)) => {
+                if held.on_hold() {
+                    return self.refuse_on_hold(t);
+                }
+                held.revoke_wanted = true;
+                if let Some(order) = &held.stop
+                    && order.cause == crate::effect::StopCause::Move
+                {
+                    self.roll_back(t, "revoked".to_owned());
+                }
+            }
+            (JobKind::Standby { on }, Holding::Held(held)) => {
+                held.standby_wanted = *on;
+                if held.value.standby == *on {
+                    self.finish_done(t);
+                }
+            }
+            (JobKind::Move { .. }, Holding::Held(held)) => {
+                if held.on_hold() {
+                    self.refuse_on_hold(t);
+                } else if held.stop.is_some() || held.value.phase != Phase::Granted {
+                    self.refuse(t, Why::Busy);
+                } else {
+                    self.ask_target(t);
+                }
+            }
+            (JobKind::Standby { .. } | JobKind::Move { .. }, _) => self.refuse(t, Why::NotGranted),
+            (JobKind::Grant { .. } | JobKind::Revoke { .. }, _) => {}
+        }
+    }
+
+    fn ask_target(&mut self, t: usize) {
+        let again = self.now.after(self.config.round_timeout);
+        let id = self.tickets[t].id;
+        let Some(Job { kind: JobKind::Move { to, check, resend_at, .. }, .. }) =
+            &mut self.tickets[t].job
+        else {
+            return;
+        };
+        *resend_at = again;
+        let (to, check) = (*to, *check);
+        self.send(to, Part::Check { ticket: id, check });
+        self.progress(t, Step::Check, vec![to], None);
+    }
+
+    pub(crate) fn job_timeout(&self, t: usize) -> Time {
+        let Some(job) = &self.tickets[t].job else { return Time::NEVER };
+        let mut wake = job.deadline;
+        if job.not_before > self.now {
+            wake = wake.min(job.not_before);
+        }
+        match &job.kind {
+            JobKind::Move { resend_at, .. } if job.step == Step::Check => wake.min(*resend_at),
+            JobKind::Revoke { over_at, agreed: Some(_) } if *over_at > self.now => {
+                wake.min(*over_at)
+            }
+            _ => wake,
+        }
+    }
+
+    /// Looks after a job's deadline and its waits.
+    pub(crate) fn advance_job(&mut self, t: usize) {
+        let now = self.now;
+        let Some(job) = &self.tickets[t].job else { return };
+        if now >= job.deadline {
+            return self.job_timed_out(t);
+        }
+        match &job.kind {
+            JobKind::Move { resend_at, .. } if job.step == Step::Check && now >= *resend_at => {
+                self.ask_target(t);
+            }
+            JobKind::Revoke { agreed: Some(term), .. } => {
+                let (known, phase) = self.tickets[t].known_place();
+                if known == *term && matches!(phase, PhaseKind::Revoked | PhaseKind::Vacant) {
+                    self.finish_done(t);
+                } else if known > *term {
+                    self.refuse(t, Why::Changed);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn job_timed_out(&mut self, t: usize) {
+        let missing = self.silent(t);
+        let (holder, may_run_for) = self.may_run(t);
+        let Some(job) = &self.tickets[t].job else { return };
+        let (step, sent) = (job.step, job.sent);
+        let no_majority = Outcome::Refused(Refused {
+            why: if holder.is_some() && missing.is_empty() { Why::MayRun } else { Why::NoMajority },
+            missing: missing.clone(),
+            holder,
+            may_run_for,
+        });
+        let unknown = |missing| Outcome::Unknown { step, missing, holder, may_run_for };
+        let outcome = match &job.kind {
+            JobKind::Grant { .. } if step == Step::Start => unknown(vec![self.me]),
+            JobKind::Grant { .. } | JobKind::Standby { .. } if sent => unknown(missing),
+            JobKind::Grant { .. } | JobKind::Standby { .. } => no_majority,
+            JobKind::Revoke { agreed: Some(_), .. } => match holder {
+                Some(holder) => Outcome::Pending { holder, may_run_for },
+                None => unknown(missing),
+            },
+            JobKind::Revoke { .. } if sent => unknown(missing),
+            JobKind::Revoke { .. } => no_majority,
+            JobKind::Move { to, .. } => match step {
+                Step::Check => Outcome::Refused(Refused {
+                    missing: vec![*to],
+                    ..Refused::because(Why::Unreachable)
+                }),
+                Step::Agree => no_majority,
+                Step::Stop => {
+                    return self.roll_back(t, "not stopped when the wait was over".to_owned());
+                }
+                _ => unknown(vec![*to]),
+            },
+        };
+        if let Some(held) = self.tickets[t].held_mut() {
+            held.transfer = None;
+            held.standby_wanted = held.value.standby;
+        }
+        self.finish(t, outcome);
+    }
+
+    /// What a job wants of the register.
+    pub(crate) fn job_wish(&self, t: usize) -> Option<Wish> {
+        let job = self.tickets[t].job.as_ref()?;
+        match &job.kind {
+            JobKind::Grant { force, .. } if self.now >= job.not_before => {
+                let purpose = if force.is_some() { Purpose::Force } else { Purpose::Grant };
+                Some(Wish::Acquire(purpose))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn revoke_wish(&self, t: usize) -> Option<Wish> {
+        let ticket = &self.tickets[t];
+        if matches!(ticket.holding, Holding::Held(_) | Holding::Releasing(_)) {
+            return None;
+        }
+        match &ticket.job.as_ref()?.kind {
+            JobKind::Revoke { agreed, over_at } => {
+                (agreed.is_none() || self.now >= *over_at).then_some(Wish::Revoke)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn grant_change(
+        &mut self,
+        t: usize,
+        current: Option<&Value>,
+        highest: Term,
+    ) -> Option<Change> {
+        let job = self.tickets[t].job.as_ref()?;
+        let JobKind::Grant { term, phase, force, proposed } = &job.kind else { return None };
+        let (named, force, proposed) = ((*term, *phase), force.clone(), *proposed);
+        let found = place(current);
+        // A revoke may have been completed while its grant was waiting for it.
+        let same = found == named
+            || (found.0 == named.0
+                && named.1 == PhaseKind::Revoking
+                && found.1 == PhaseKind::Revoked)
+            || (found.0 == proposed && proposed != Term::NONE);
+        if !same {
+            self.refuse_changed(t, current);
+            return None;
+        }
+        if force.is_none() && current.is_some_and(|value| value.hold.is_some() && value.is_held()) {
+            self.refuse_on_hold(t);
+            return None;
+        }
+        Some(self.new_grant(t, current, highest, force))
+    }
+
+    pub(crate) fn revoke_change(&mut self, t: usize, current: Option<&Value>) -> Option<Change> {
+        let Some(current) = current else {
+            self.refuse(t, Why::NotGranted);
+            return None;
+        };
+        let job = self.tickets[t].job.as_ref()?;
+        let JobKind::Revoke { agreed, over_at } = &job.kind else { return None };
+        let over = *agreed == Some(current.term) && self.now >= *over_at;
+        if agreed.is_some_and(|term| term != current.term) {
+            self.refuse_changed(t, Some(current));
+            return None;
+        }
+        if current.is_held() && current.hold.is_some() {
+            self.refuse_on_hold(t);
+            return None;
+        }
+        let phase = match current.phase {
+            Phase::Revoking if over => Phase::Revoked,
+            Phase::Granted | Phase::Moving(_) | Phase::Revoking => Phase::Revoking,
+            Phase::Vacant(_) | Phase::Revoked => Phase::Revoked,
+        };
+        let value = Value { phase, ..current.clone() };
+        Some(Change { value, lease: false, release: None })
+    }
+
+    /// A value of ours leaves: from here on an operator cannot be told that nothing happened.
+    pub(crate) fn note_sent(&mut self, t: usize, value: &Value) {
+        let Some(job) = &mut self.tickets[t].job else { return };
+        job.sent = true;
+        if let JobKind::Grant { proposed, .. } = &mut job.kind
+            && value.owner == self.me
+        {
+            *proposed = value.term;
+        }
+    }
+
+    /// A round met obligations: whoever has to wait for them learns for how long.
+    pub(crate) fn note_obliged(&mut self, t: usize, round: &Round) {
+        let free = self.free_at(round);
+        let now = self.now;
+        let Some(job) = &mut self.tickets[t].job else { return };
+        match &mut job.kind {
+            JobKind::Grant { force: None, .. }
+                if round.wish == Wish::Acquire(Purpose::Grant) && free > now =>
+            {
+                if free >= job.deadline {
+                    let (holder, may_run_for) = self.may_run(t);
+                    let outcome = Outcome::Refused(Refused {
+                        holder,
+                        may_run_for: may_run_for.max((free != Time::NEVER).then(|| free.since(now))),
+                        ..Refused::because(Why::MayRun)
+                    });
+                    return self.finish(t, outcome);
+                }
+                job.not_before = free;
+                let holder = self.may_run(t).0;
+                let waiting = holder.into_iter().collect();
+                self.progress(t, Step::WaitForLease, waiting, Some(free.since(now)));
+            }
+            JobKind::Revoke { over_at, .. } if round.wish == Wish::Revoke => *over_at = free,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn job_granted(&mut self, t: usize) {
+        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+            let me = self.me;
+            self.progress(t, Step::Start, vec![me], None);
+        }
+    }
+
+    pub(crate) fn job_started(&mut self, t: usize) {
+        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+            self.finish_done(t);
+        }
+    }
+
+    pub(crate) fn job_start_failed(&mut self, t: usize, reason: String) {
+        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+            self.refuse(t, Why::StartFailed(reason));
+        }
+    }
+
+    /// The holder's own round was agreed.
+    pub(crate) fn job_own_chosen(&mut self, t: usize) {
+        let now = self.now;
+        let Some(held) = self.tickets[t].held() else { return };
+        let (phase, standby, term) = (held.value.phase, held.value.standby, held.term);
+        let until = held.deadline;
+        let me = self.me;
+        let Some(job) = &mut self.tickets[t].job else { return };
+        match &mut job.kind {
+            JobKind::Standby { on } if *on == standby => self.finish_done(t),
+            JobKind::Move { .. }
+                if matches!(phase, Phase::Moving(_)) && job.step == Step::Agree =>
+            {
+                let left = job.deadline.since(now);
+                self.progress(t, Step::Stop, vec![me], Some(left));
+            }
+            JobKind::Revoke { agreed: agreed @ None, over_at } if phase == Phase::Revoking => {
+                *agreed = Some(term);
+                *over_at = Time::NEVER;
+                let left = (until != Time::NEVER).then(|| until.since(now));
+                self.progress(t, Step::Stop, vec![me], left);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn job_rolled_back(&mut self, t: usize, reason: String) {
+        if let Some(Job { kind: JobKind::Move { .. }, .. }) = &self.tickets[t].job {
+            self.refuse(t, Why::StopFailed(reason));
+        }
+    }
+
+    pub(crate) fn job_releasing(&mut self, t: usize) {
+        if let Some(Job { kind: JobKind::Move { .. }, .. }) = &self.tickets[t].job {
+            self.progress(t, Step::Release, Vec::new(), None);
+        }
+    }
+
+    /// The release is agreed: a move goes on at its target.
+    pub(crate) fn job_released(&mut self, t: usize, accepted: &Accepted) {
+        let Some(job) = &self.tickets[t].job else { return };
+        match &job.kind {
+            JobKind::Move { to, .. } => {
+                let (to, deadline, term) = (*to, job.deadline, accepted.value.term);
+                self.progress(t, Step::Grant, vec![to], None);
+                self.move_on(t, to, term, deadline);
+            }
+            JobKind::Revoke { .. } if accepted.value.phase == Phase::Revoked => self.finish_done(t),
+            _ => {}
+        }
+    }
+
+    /// Somebody else's grant came before our release was agreed.
+    pub(crate) fn job_superseded(&mut self, t: usize) {
+        match self.tickets[t].job.as_ref().map(|job| &job.kind) {
+            Some(JobKind::Revoke { .. }) => self.finish_done(t),
+            Some(JobKind::Move { .. }) => self.refuse(t, Why::Changed),
+            _ => {}
+        }
+    }
+
+    /// The lease ran out under a job.
+    pub(crate) fn job_lapsed(&mut self, t: usize) {
+        match self.tickets[t].job.as_ref().map(|job| &job.kind) {
+            Some(JobKind::Revoke { agreed: Some(_), .. }) => {
+                // It goes on as if another member had asked: the obligations' end decides.
+                let end = self.tickets[t].acceptor.obligation.map_or(self.now, |o| o.until);
+                if let Some(Job { kind: JobKind::Revoke { over_at, .. }, .. }) =
+                    &mut self.tickets[t].job
+                {
+                    *over_at = end;
+                }
+            }
+            Some(JobKind::Grant { .. } | JobKind::Move { .. } | JobKind::Standby { .. }) => {
+                self.refuse(t, Why::NoMajority);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn revoke_chosen(&mut self, t: usize, value: &Value) {
+        let now = self.now;
+        let Some(Job { kind: JobKind::Revoke { agreed, over_at }, .. }) = &mut self.tickets[t].job
+        else {
+            return;
+        };
+        if value.phase == Phase::Revoked {
+            return self.finish_done(t);
+        }
+        *agreed = Some(value.term);
+        let left = (*over_at != Time::NEVER).then(|| over_at.since(now));
+        self.progress(t, Step::Stop, vec![value.owner], left);
+    }
+
+    /// Another member asks whether this site could run a ticket.
+    pub(crate) fn on_check(&mut self, from: MemberId, ticket: TicketId, check: u64) {
+        let Some(t) = self.ticket_index(ticket) else { return };
+        self.check_for(t, from, check);
+    }
+
+    pub(crate) fn on_checked(&mut self, ticket: TicketId, check: u64, result: Result<(), String>) {
+        let Some(t) = self.ticket_index(ticket) else { return };
+        let (now, me) = (self.now, self.me);
+        let id = self.random.next();
+        let Some(job) = &mut self.tickets[t].job else { return };
+        let JobKind::Move { to, check: asked, transfer, .. } = &mut job.kind else { return };
+        if *asked != check || job.step != Step::Check {
+            return;
+        }
+        if let Err(reason) = result {
+            return self.refuse(t, Why::TargetUnfit(reason));
+        }
+        let wait_ms = whole_millis(job.deadline.since(now));
+        let planned = Transfer { id, from: me, to: *to, wait_ms };
+        *transfer = Some(planned);
+        match self.tickets[t].held_mut() {
+            Some(held) if !held.on_hold() && held.stop.is_none() => held.transfer = Some(planned),
+            _ => return self.refuse(t, Why::Changed),
+        }
+        self.progress(t, Step::Agree, Vec::new(), None);
+        self.touch(t);
+    }
+
+    /// Who may be running, and for how long still, as far as this member knows.
+    pub(crate) fn may_run(&self, t: usize) -> (Option<MemberId>, Option<Duration>) {
+        let ticket = &self.tickets[t];
+        let Some(value) = ticket.known_value().filter(|value| value.is_held()) else {
+            return (None, None);
+        };
+        let mut until = ticket.acceptor.obligation.map_or(self.now, |o| o.until);
+        if let Some(Job { kind: JobKind::Revoke { over_at, .. }, .. }) = &ticket.job
+            && value.phase == Phase::Revoking
+            && *over_at != Time::NEVER
+        {
+            until = until.max(*over_at);
+        }
+        let endless = until == Time::NEVER || value.hold.is_some() || value.class.is_manual();
+        (Some(value.owner), (!endless).then(|| until.since(self.now)))
+    }
+
+    fn progress(
+        &mut self,
+        t: usize,
+        step: Step,
+        waiting_for: Vec<MemberId>,
+        at_most: Option<Duration>,
+    ) {
+        let Some(job) = &mut self.tickets[t].job else { return };
+        job.step = step;
+        let progress = Progress { step, waiting_for, at_most };
+        if job.told.as_ref() == Some(&progress) {
+            return;
+        }
+        job.told = Some(progress.clone());
+        let origin = job.origin;
+        self.tell(origin, Outcome::Progress(progress));
+    }
+
+    pub(crate) fn finish(&mut self, t: usize, outcome: Outcome) {
+        if let Some(job) = self.tickets[t].job.take() {
+            self.tell(job.origin, outcome);
+        }
+        self.touch(t);
+    }
+
+    fn finish_done(&mut self, t: usize) {
+        let known = self.tickets[t].known_value();
+        let owner = known.filter(|value| value.is_held()).map(|value| value.owner);
+        let (term, phase) = self.tickets[t].known_place();
+        self.finish(t, Outcome::Done { owner, term, phase });
+    }
+
+    fn refuse(&mut self, t: usize, why: Why) {
+        let (holder, may_run_for) = self.may_run(t);
+        let missing = if why == Why::NoMajority { self.silent(t) } else { Vec::new() };
+        self.finish(t, Outcome::Refused(Refused { why, missing, holder, may_run_for }));
+    }
+
+    fn refuse_changed(&mut self, t: usize, current: Option<&Value>) {
+        let holder = current.filter(|value| value.is_held()).map(|value| value.owner);
+        self.finish(t, Outcome::Refused(Refused { holder, ..Refused::because(Why::Changed) }));
+    }
+
+    fn refuse_on_hold(&mut self, t: usize) {
+        let known = self.tickets[t].known_value().and_then(|value| value.hold.clone());
+        let wanted = self.tickets[t].held().and_then(|held| held.hold_wanted.clone());
+        self.refuse(t, Why::OnHold(wanted.or(known).unwrap_or_default()));
+    }
+
+    /// Who did not answer the last round, or is not connected.
+    pub(crate) fn silent(&self, t: usize) -> Vec<MemberId> {
+        let ticket = &self.tickets[t];
+        let heard = match ticket.proposal.round() {
+            Some(round) => Some((round.agreed, round.refused)),
+            None => ticket.last_round,
+        };
+        let silent = |peer: &&crate::peer::Peer| match heard {
+            Some((agreed, refused)) => !agreed.contains(peer.id) && !refused.contains(peer.id),
+            None => !peer.connected,
+        };
+        self.peers.iter().filter(silent).map(|peer| peer.id).collect()
+    }
+}

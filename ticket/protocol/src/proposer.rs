@@ -1,0 +1,409 @@
+//! A member as a proposer: rounds, their answers, their failures. The states are drawn at
+//! [`Proposal`].
+
+use std::time::Duration;
+
+use crate::acceptor::Offer;
+use crate::ids::{Ballot, MemberId, MemberSet, Seq, Term, TicketId};
+use crate::message::{Obliged, Part, Purpose, Reason, Refusal};
+use crate::participant::Participant;
+use crate::ticket::{Holding, Lead, Proposal, Round, Wish};
+use crate::time::Time;
+use crate::value::{Accepted, Value};
+
+/// What a round is to make of a register.
+pub(crate) struct Change {
+    pub(crate) value: Value,
+    /// Whether it renews the owner's lease.
+    pub(crate) lease: bool,
+    pub(crate) release: Option<Term>,
+}
+
+/// Failed attempts double the back-off this often: 64 times the first.
+const BACK_OFF_DOUBLINGS: u32 = 6;
+
+impl Participant {
+    /// Looks at everything that may be due for ticket `t`.
+    pub(crate) fn advance(&mut self, t: usize) {
+        self.advance_holding(t);
+        self.advance_round(t);
+        self.advance_job(t);
+        self.advance_candidate(t);
+        if !matches!(self.tickets[t].proposal, Proposal::Idle)
+            || self.now < self.tickets[t].retry_at
+            || !self.memory.voting
+        {
+            return;
+        }
+        if let Some(wish) = self.wish(t) {
+            self.propose(t, wish);
+        }
+    }
+
+    /// What this member wants of the register now, if anything.
+    pub(crate) fn wish(&self, t: usize) -> Option<Wish> {
+        let ticket = &self.tickets[t];
+        match &ticket.holding {
+            Holding::Recalling | Holding::Leftover { .. } => None,
+            Holding::Releasing(_) => Some(Wish::Release),
+            Holding::Held(held) if held.lapsed => None,
+            Holding::Held(held) => match &ticket.lead {
+                None => Some(Wish::Own),
+                Some(lead) => {
+                    let change = self.own_change(held, &lead.value)?;
+                    (change.value != lead.value).then_some(Wish::Own)
+                }
+            },
+            Holding::None => self.job_wish(t).or_else(|| self.candidate_wish(t)),
+        }
+        .or_else(|| self.revoke_wish(t))
+    }
+
+    fn propose(&mut self, t: usize, wish: Wish) {
+        // With a lead the value that a majority has is known, and the next may follow at once.
+        if let (Wish::Own | Wish::Release, Some(lead)) = (wish, &self.tickets[t].lead) {
+            let (ballot, purpose, seq) = (lead.ballot, lead.purpose, lead.seq + 1);
+            let value = lead.value.clone();
+            match self.change(t, wish, Some(&value), Term::NONE) {
+                Some(change) => {
+                    let accepted = Accepted { ballot, seq, value: change.value };
+                    self.start_accept(t, wish, purpose, accepted, change.lease, change.release);
+                }
+                None => self.wish_gone(t, wish),
+            }
+            return;
+        }
+        let purpose = match wish {
+            Wish::Acquire(purpose) => purpose,
+            Wish::Own | Wish::Release => Purpose::Owner,
+            Wish::Revoke => Purpose::Revoke,
+        };
+        self.start_prepare(t, wish, purpose);
+    }
+
+    fn round(&self, wish: Wish, ballot: Ballot, purpose: Purpose, gate: u64) -> Round {
+        Round {
+            wish,
+            ballot,
+            purpose,
+            base: self.now,
+            resend_at: self.now.after(self.resend_after(0)),
+            resends: 0,
+            gate,
+            agreed: MemberSet::default(),
+            refused: MemberSet::default(),
+            obliged: Vec::new(),
+        }
+    }
+
+    fn start_prepare(&mut self, t: usize, wish: Wish, purpose: Purpose) {
+        let ctx = self.context();
+        let me = self.me;
+        let own_first = ctx.rules.own_acceptor_first();
+        let ticket = &mut self.tickets[t];
+        let seen = ticket.ballot_seen.max(ticket.acceptor.record.promised.counter);
+        let ballot = Ballot { counter: seen + 1, member: me.0 };
+        ticket.ballot_seen = ballot.counter;
+        ticket.lead = None;
+        let id = ticket.id;
+        if own_first {
+            // The own acceptor promises first, and durably: whatever this ballot becomes, one
+            // memory keeps it that is not the memory of a voter that may be lost.
+            match ticket.acceptor.prepare(&ctx, me, ballot, purpose) {
+                Ok(_) => self.record_changed(t),
+                Err(reason) => return self.not_even_own(t, wish, reason),
+            }
+        }
+        let gate = if own_first { self.tickets[t].changed_at } else { 0 };
+        let mut round = self.round(wish, ballot, purpose, gate);
+        round.obliged = Vec::with_capacity(self.peers.len() + 1);
+        self.tickets[t].proposal =
+            Proposal::Preparing { round, best: None, max_term: Term::NONE };
+        let own = if own_first {
+            self.promise(t, ballot)
+        } else {
+            Part::Prepare { ticket: id, ballot, purpose }
+        };
+        self.send_stored(gate, me, own);
+        self.send_round(t);
+    }
+
+    fn start_accept(
+        &mut self,
+        t: usize,
+        wish: Wish,
+        purpose: Purpose,
+        accepted: Accepted,
+        lease: bool,
+        release: Option<Term>,
+    ) {
+        let ctx = self.context();
+        let me = self.me;
+        let own_first = ctx.rules.own_acceptor_first();
+        let (ballot, seq, id) = (accepted.ballot, accepted.seq, self.tickets[t].id);
+        let offer = Offer { from: me, accepted: accepted.clone(), purpose, lease, release };
+        if own_first {
+            match self.tickets[t].acceptor.accept(&ctx, offer) {
+                Ok(_) => self.record_changed(t),
+                Err(reason) => return self.not_even_own(t, wish, reason),
+            }
+            self.learn(t, accepted.clone());
+        }
+        let gate = if own_first { self.tickets[t].changed_at } else { 0 };
+        let round = self.round(wish, ballot, purpose, gate);
+        let own = if own_first {
+            Part::Accepted { ticket: id, ballot, seq }
+        } else {
+            Part::Accept { ticket: id, accepted: accepted.clone(), purpose, lease, release }
+        };
+        self.note_sent(t, &accepted.value);
+        self.tickets[t].proposal = Proposal::Accepting { round, accepted, lease, release };
+        self.send_stored(gate, me, own);
+        self.send_round(t);
+    }
+
+    /// Sends the round to all who have not answered, once the own acceptor's part is on disk.
+    fn send_round(&mut self, t: usize) {
+        let ticket = &self.tickets[t];
+        let id = ticket.id;
+        let Some(round) = ticket.proposal.round() else { return };
+        let (gate, agreed, refused) = (round.gate, round.agreed, round.refused);
+        let part = match &ticket.proposal {
+            Proposal::Idle => return,
+            Proposal::Preparing { round, .. } => {
+                Part::Prepare { ticket: id, ballot: round.ballot, purpose: round.purpose }
+            }
+            Proposal::Accepting { round, accepted, lease, release } => Part::Accept {
+                ticket: id,
+                accepted: accepted.clone(),
+                purpose: round.purpose,
+                lease: *lease,
+                release: *release,
+            },
+        };
+        let release = match &ticket.proposal {
+            Proposal::Accepting { release, .. } => *release,
+            _ => None,
+        };
+        for p in 0..self.peers.len() {
+            let to = self.peers[p].id;
+            if agreed.contains(to) || refused.contains(to) {
+                continue;
+            }
+            if let Some(term) = release {
+                // A release is a fact, whatever becomes of the value that says so.
+                self.send_stored(gate, to, Part::Release { ticket: id, term });
+            }
+            self.send_stored(gate, to, part.clone());
+        }
+    }
+
+    /// Sends a round again, or gives it up.
+    fn advance_round(&mut self, t: usize) {
+        let (now, lifetime) = (self.now, self.lifetime);
+        let Some(round) = self.tickets[t].proposal.round() else { return };
+        if now >= round.base.after(lifetime) {
+            return self.attempt_failed(t, Reason::Mute);
+        }
+        if now < round.resend_at {
+            return;
+        }
+        let (gate, resends) = (round.gate, round.resends + 1);
+        let again = self.resend_after(resends);
+        if let Some(round) = self.tickets[t].proposal.round_mut() {
+            round.resends = resends;
+            round.resend_at = now.after(again);
+        }
+        // Before that the first copy has not left yet.
+        if gate <= self.memory.stored {
+            self.send_round(t);
+        }
+    }
+
+    pub(crate) fn on_promise(
+        &mut self,
+        from: MemberId,
+        ticket: TicketId,
+        ballot: Ballot,
+        accepted: Option<Accepted>,
+        max_term: Term,
+        obliged: Option<Obliged>,
+    ) {
+        let (now, majority, by_seq) =
+            (self.now, self.config.majority(), self.config.rules.ballot_seq());
+        let late = self.lifetime;
+        let Some(t) = self.ticket_index(ticket) else { return };
+        let Proposal::Preparing { round, best, max_term: highest } = &mut self.tickets[t].proposal
+        else {
+            return;
+        };
+        if round.ballot != ballot || now >= round.base.after(late) || round.agreed.contains(from) {
+            return;
+        }
+        round.agreed.insert(from);
+        if let Some(obliged) = obliged {
+            round.obliged.push((from, obliged_until(now, &obliged)));
+        }
+        *highest = (*highest).max(max_term);
+        if let Some(accepted) = accepted {
+            let newer = best.as_ref().is_none_or(|best| {
+                if by_seq {
+                    (accepted.ballot, accepted.seq) > (best.ballot, best.seq)
+                } else {
+                    accepted.ballot > best.ballot
+                }
+            });
+            if newer {
+                *best = Some(accepted);
+            }
+        }
+        if round.agreed.len() >= majority {
+            self.prepared(t);
+        }
+    }
+
+    /// A majority promised: what it has is the value to start from.
+    fn prepared(&mut self, t: usize) {
+        let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
+        let Proposal::Preparing { round, best, max_term } = proposal else { return };
+        let highest = max_term.max(self.tickets[t].acceptor.record.max_term);
+        self.note_obliged(t, &round);
+        let waits = round.wish == Wish::Acquire(Purpose::Grant) && self.free_at(&round) > self.now;
+        if waits && self.config.rules.obligation_at_accept() {
+            // They would refuse the value.
+            self.tickets[t].proposal =
+                Proposal::Preparing { round, best: None, max_term: Term::NONE };
+            return self.attempt_failed(t, Reason::Obliged);
+        }
+        let change = self.change(t, round.wish, best.as_ref().map(|best| &best.value), highest);
+        if let Some(best) = best {
+            self.learn(t, best);
+        }
+        self.touch(t);
+        match change {
+            Some(change) => {
+                let accepted = Accepted { ballot: round.ballot, seq: 1, value: change.value };
+                let (lease, release) = (change.lease, change.release);
+                self.start_accept(t, round.wish, round.purpose, accepted, lease, release);
+            }
+            None => self.wish_gone(t, round.wish),
+        }
+    }
+
+    pub(crate) fn on_accepted(
+        &mut self,
+        from: MemberId,
+        ticket: TicketId,
+        ballot: Ballot,
+        seq: Seq,
+    ) {
+        let (now, majority, late) = (self.now, self.config.majority(), self.lifetime);
+        let Some(t) = self.ticket_index(ticket) else { return };
+        let Proposal::Accepting { round, accepted, .. } = &mut self.tickets[t].proposal else {
+            return;
+        };
+        if (accepted.ballot, accepted.seq) != (ballot, seq) || now >= round.base.after(late) {
+            return;
+        }
+        round.agreed.insert(from);
+        if round.agreed.len() < majority {
+            return;
+        }
+        let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
+        let Proposal::Accepting { round, accepted, lease, .. } = proposal else { return };
+        let ticket = &mut self.tickets[t];
+        ticket.tries = 0;
+        ticket.retry_at = now;
+        let lead = Lead { ballot, purpose: round.purpose, seq, value: accepted.value.clone() };
+        ticket.lead = Some(lead);
+        self.learn(t, accepted.clone());
+        self.touch(t);
+        let base = if self.config.rules.lease_from_send() { round.base } else { now };
+        self.on_chosen(t, round.wish, &accepted, lease.then_some(base));
+    }
+
+    pub(crate) fn on_refused(
+        &mut self,
+        from: MemberId,
+        ticket: TicketId,
+        ballot: Ballot,
+        seq: Option<Seq>,
+        refusal: Refusal,
+    ) {
+        let (now, voters) = (self.now, self.peers.len() + 1);
+        let majority = self.config.majority();
+        let Some(t) = self.ticket_index(ticket) else { return };
+        let ticket = &mut self.tickets[t];
+        ticket.ballot_seen = ticket.ballot_seen.max(refusal.promised.counter);
+        let reason = refusal.reason;
+        let obliged = refusal.obliged.map(|obliged| obliged_until(now, &obliged));
+        let mut failed = false;
+        let same_step = match &ticket.proposal {
+            Proposal::Idle => false,
+            Proposal::Preparing { .. } => seq.is_none(),
+            Proposal::Accepting { accepted, .. } => seq == Some(accepted.seq),
+        };
+        if let Some(round) = ticket.proposal.round_mut()
+            && round.ballot == ballot
+            && same_step
+            && !round.agreed.contains(from)
+            && !round.refused.contains(from)
+        {
+            round.refused.insert(from);
+            if let Some(until) = obliged {
+                round.obliged.push((from, until));
+            }
+            failed = voters - round.refused.len() < majority;
+        }
+        if let Some(accepted) = refusal.accepted {
+            self.learn(t, accepted);
+        }
+        if failed {
+            self.attempt_failed(t, reason);
+        }
+        self.touch(t);
+    }
+
+    /// The own acceptor refuses, so nothing is proposed.
+    fn not_even_own(&mut self, t: usize, wish: Wish, reason: Reason) {
+        let ballot = self.tickets[t].acceptor.record.promised;
+        let mut round = self.round(wish, ballot, Purpose::Owner, 0);
+        if let Some(obliged) = self.tickets[t].acceptor.obliged(&self.context()) {
+            round.obliged.push((self.me, obliged_until(self.now, &obliged)));
+        }
+        self.tickets[t].proposal = Proposal::Preparing { round, best: None, max_term: Term::NONE };
+        self.attempt_failed(t, reason);
+    }
+
+    /// A round came to nothing: try again later, if it is still wanted then.
+    pub(crate) fn attempt_failed(&mut self, t: usize, reason: Reason) {
+        let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
+        let Some(round) = proposal.round() else { return };
+        self.note_obliged(t, round);
+        let ticket = &mut self.tickets[t];
+        ticket.lead = None;
+        ticket.last_round = Some((round.agreed, round.refused));
+        let tries = ticket.tries;
+        ticket.tries = tries.saturating_add(1);
+        let pause = self.back_off(tries);
+        self.tickets[t].retry_at = self.now.after(pause);
+        self.candidate_failed(t, round, reason);
+        self.touch(t);
+    }
+
+    /// Random, so that two who want the same do not meet again; short at first, because a holder
+    /// whose ballot was passed has only its lease to get above it.
+    fn back_off(&mut self, tries: u32) -> Duration {
+        let first = self.resend_after(0);
+        let span = first * (1 << tries.min(BACK_OFF_DOUBLINGS));
+        let most = self.config.round_timeout * 4;
+        let span = span.min(most);
+        span / 2 + self.random.up_to(span)
+    }
+}
+
+/// Until when an acceptor is obliged, on this member's clock: not earlier than on its own, as it
+/// told what was left before now.
+pub(crate) fn obliged_until(now: Time, obliged: &Obliged) -> Time {
+    obliged.left_ms.map_or(Time::NEVER, |ms| now.after(Duration::from_millis(u64::from(ms))))
+}

@@ -1,0 +1,500 @@
+//! Operators' commands at the member that was asked: read the register from a majority, then act
+//! here, or ask the site that has to act.
+//!
+//! ```text
+//!   command --> Reading --majority answered--> job here
+//!                  |                       \-> Asked (sent again until answered) --> outcome
+//!                  +-- too few answers: refused, names who is missing
+//! ```
+
+use std::time::Duration;
+
+use crate::command::{Command, Outcome, Progress, Refused, Step, Why};
+use crate::config::Role;
+use crate::effect::{ClusterCommand, Effect};
+use crate::ids::{MemberId, MemberSet, RequestId, Term, TicketId};
+use crate::message::{Ask, Obliged, Part};
+use crate::participant::Participant;
+use crate::proposer::obliged_until;
+use crate::ticket::{JobKind, Origin, place};
+use crate::time::{Time, whole_millis};
+use crate::value::{Accepted, Phase, PhaseKind, Value};
+
+/// Commands under way at one member: far more than operators type.
+const REQUESTS_MAX: usize = 1024;
+/// Outcomes remembered for askers whose answer was lost; each asks again within a second or so.
+const FINISHED_MAX: usize = 256;
+/// Questions to the cluster under way; each is asked by one move.
+const CHECKS_MAX: usize = 256;
+/// A majority that does not answer within so many round timeouts is not there.
+const READ_ROUNDS: u32 = 4;
+
+/// A command that is being read for, or was asked of another member.
+#[derive(Debug)]
+pub(crate) struct Request {
+    id: RequestId,
+    ticket: usize,
+    command: Command,
+    deadline: Time,
+    query: u32,
+    give_up: Time,
+    resend_at: Time,
+    answered: MemberSet,
+    best: Option<Accepted>,
+    obliged: Vec<(MemberId, Obliged, Time)>,
+}
+
+/// Something asked of another member until it answers.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    owner: ErrandOwner,
+    to: MemberId,
+    ticket: usize,
+    number: u64,
+    ask: Ask,
+    deadline: Time,
+    resend_at: Time,
+    sent: bool,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ErrandOwner {
+    Request(RequestId),
+    Move(usize),
+}
+
+/// An outcome told to another member.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    from: MemberId,
+    run: u32,
+    request: u64,
+    outcome: Outcome,
+}
+
+/// A question to the cluster on behalf of a move.
+#[derive(Debug)]
+pub(crate) struct AnsweredCheck {
+    ticket: TicketId,
+    own: u64,
+    from: MemberId,
+    check: u64,
+    result: Option<Result<(), String>>,
+}
+
+impl Participant {
+    pub(crate) fn on_command(&mut self, id: RequestId, command: Command) {
+        if let Command::Recover { reason } = command {
+            return self.on_recover_command(id, &reason);
+        }
+        let Some(t) = command.ticket().and_then(|name| self.ticket_named(name)) else {
+            return self.reply(id, Outcome::Refused(Refused::because(Why::UnknownTicket)));
+        };
+        if let Command::Grant { to, .. } | Command::Move { to, .. } = &command
+            && self.config.member(*to).is_none_or(|member| member.role != Role::Site)
+        {
+            return self.reply(id, Outcome::Refused(Refused::because(Why::NotASite)));
+        }
+        if self.requests.len() >= REQUESTS_MAX {
+            return self.reply(id, Outcome::Refused(Refused::because(Why::Busy)));
+        }
+        let deadline = self.now.after(command.wait());
+        let query = u32::try_from(self.random.next() >> 32).unwrap_or_default();
+        let mut request = Request {
+            id,
+            ticket: t,
+            command,
+            deadline,
+            query,
+            give_up: deadline.min(self.now.after(self.config.round_timeout * READ_ROUNDS)),
+            resend_at: self.now.after(self.resend_after(0)),
+            answered: MemberSet::default(),
+            best: None,
+            obliged: Vec::new(),
+        };
+        if self.memory.voting {
+            request.answered.insert(self.me);
+            let acceptor = &self.tickets[t].acceptor;
+            request.best.clone_from(&acceptor.record.accepted);
+            if let Some(obliged) = acceptor.obliged(&self.context()) {
+                let until = obliged_until(self.now, &obliged);
+                request.obliged.push((self.me, obliged, until));
+            }
+        }
+        self.send_query(&request);
+        self.requests.push(request);
+        self.run_requests();
+    }
+
+    fn send_query(&mut self, request: &Request) {
+        let ticket = self.tickets[request.ticket].id;
+        for p in 0..self.peers.len() {
+            let to = self.peers[p].id;
+            if !request.answered.contains(to) {
+                self.send(to, Part::Query { ticket, query: request.query });
+            }
+        }
+    }
+
+    pub(crate) fn on_answer(
+        &mut self,
+        from: MemberId,
+        ticket: TicketId,
+        query: u32,
+        accepted: Option<Accepted>,
+        obliged: Option<Obliged>,
+    ) {
+        let now = self.now;
+        let Some(t) = self.ticket_index(ticket) else { return };
+        if let Some(accepted) = &accepted {
+            self.learn(t, accepted.clone());
+        }
+        let mine = |request: &&mut Request| request.query == query && request.ticket == t;
+        let Some(request) = self.requests.iter_mut().find(mine) else { return };
+        if request.answered.contains(from) {
+            return;
+        }
+        request.answered.insert(from);
+        if let Some(accepted) = accepted {
+            let key = (accepted.ballot, accepted.seq);
+            if request.best.as_ref().is_none_or(|best| (best.ballot, best.seq) < key) {
+                request.best = Some(accepted);
+            }
+        }
+        if let Some(obliged) = obliged {
+            request.obliged.push((from, obliged, obliged_until(now, &obliged)));
+        }
+        self.run_requests();
+    }
+
+    /// Looks after all requests and errands.
+    pub(crate) fn run_requests(&mut self) {
+        let (now, majority) = (self.now, self.config.majority());
+        let mut r = 0;
+        while r < self.requests.len() {
+            let request = &self.requests[r];
+            if request.answered.len() >= majority {
+                let request = self.requests.swap_remove(r);
+                self.decide(request);
+            } else if now >= request.give_up {
+                let request = self.requests.swap_remove(r);
+                self.unread(&request);
+            } else {
+                if now >= request.resend_at {
+                    let mut request = self.requests.swap_remove(r);
+                    self.send_query(&request);
+                    request.resend_at = now.after(self.config.round_timeout);
+                    self.requests.push(request);
+                    continue;
+                }
+                r += 1;
+            }
+        }
+        self.run_errands();
+    }
+
+    pub(crate) fn request_timeout(&self) -> Time {
+        let reading = self.requests.iter().map(|request| request.give_up.min(request.resend_at));
+        let asked = self.errands.iter().map(|errand| errand.deadline.min(errand.resend_at));
+        reading.chain(asked).min().unwrap_or(Time::NEVER)
+    }
+
+    fn unread(&mut self, request: &Request) {
+        let silent = |id: &MemberId| !request.answered.contains(*id);
+        let missing = self.peers.iter().map(|peer| peer.id).filter(silent).collect();
+        let (holder, may_run_for) = self.may_run(request.ticket);
+        let outcome =
+            Outcome::Refused(Refused { why: Why::NoMajority, missing, holder, may_run_for });
+        self.reply(request.id, outcome);
+    }
+
+    /// A majority answered: what is to be done, and by whom?
+    fn decide(&mut self, request: Request) {
+        let Request { id, ticket: t, command, deadline, best, obliged, .. } = request;
+        let value = best.map(|best| best.value);
+        let kind = match self.judge(&command, value.as_ref(), &obliged) {
+            Ok(kind) => kind,
+            Err(outcome) => return self.reply(id, outcome),
+        };
+        let (actor, kind) = match kind {
+            Act::Here(kind) => (self.me, Err(kind)),
+            Act::At(site, ask) => (site, Ok(ask)),
+        };
+        match kind {
+            Err(kind) => self.start_job(t, Origin::Local(id), kind, deadline),
+            Ok(ask) if actor == self.me => {
+                let kind = self.job_of(ask);
+                self.start_job(t, Origin::Local(id), kind, deadline);
+            }
+            Ok(ask) => {
+                let number = self.random.next();
+                self.errands.push(Errand {
+                    owner: ErrandOwner::Request(id),
+                    to: actor,
+                    ticket: t,
+                    number,
+                    ask,
+                    deadline,
+                    resend_at: Time::ZERO,
+                    sent: false,
+                    step: Step::Agree,
+                });
+            }
+        }
+    }
+
+    /// What a command comes to, given what a majority has.
+    fn judge(
+        &self,
+        command: &Command,
+        value: Option<&Value>,
+        obliged: &[(MemberId, Obliged, Time)],
+    ) -> Result<Act, Outcome> {
+        let now = self.now;
+        let holder = value.filter(|value| value.is_held()).map(|value| value.owner);
+        let protects = obliged.iter().filter(|(_, obliged, _)| obliged.owner == holder);
+        let until = holder.and_then(|_| protects.map(|&(_, _, until)| until).max());
+        let may_run_for = until.filter(|&until| until != Time::NEVER).map(|until| until.since(now));
+        let refuse = |why| {
+            Err(Outcome::Refused(Refused { why, missing: Vec::new(), holder, may_run_for }))
+        };
+        let on_hold = value.filter(|value| value.is_held()).and_then(|value| value.hold.clone());
+        let (term, phase) = place(value);
+        match command {
+            Command::Grant { to, force, .. } => {
+                let live = until.is_some_and(|until| until > now);
+                let granted = matches!(phase, PhaseKind::Granted | PhaseKind::Moving);
+                if force.is_none() && granted && live && holder != Some(*to) {
+                    return match on_hold {
+                        Some(reason) => refuse(Why::OnHold(reason)),
+                        None => refuse(Why::Granted),
+                    };
+                }
+                Ok(Act::At(*to, Ask::Grant { term, phase, force: force.clone() }))
+            }
+            Command::Revoke { .. } => match (phase, on_hold) {
+                (PhaseKind::None, _) => refuse(Why::NotGranted),
+                (_, Some(reason)) => refuse(Why::OnHold(reason)),
+                _ => Ok(Act::Here(JobKind::Revoke { agreed: None, over_at: Time::ZERO })),
+            },
+            Command::Move { to, .. } => match (value, on_hold) {
+                (_, Some(reason)) => refuse(Why::OnHold(reason)),
+                (Some(value), None) if value.phase == Phase::Granted => {
+                    if value.owner == *to {
+                        return refuse(Why::SameSite);
+                    }
+                    Ok(Act::At(value.owner, Ask::Move { term, to: *to }))
+                }
+                (Some(value), None) if value.is_held() => refuse(Why::Busy),
+                _ => refuse(Why::NotGranted),
+            },
+            Command::Standby { on, .. } => match value {
+                Some(value) if value.is_renewed() => {
+                    Ok(Act::At(value.owner, Ask::Standby { term, on: *on }))
+                }
+                _ => refuse(Why::NotGranted),
+            },
+            Command::Recover { .. } => refuse(Why::NotLost),
+        }
+    }
+
+    fn job_of(&mut self, ask: Ask) -> JobKind {
+        match ask {
+            Ask::Grant { term, phase, force } => {
+                JobKind::Grant { term, phase, force, proposed: Term::NONE }
+            }
+            Ask::Move { term: _, to } => JobKind::Move {
+                to,
+                check: self.random.next(),
+                resend_at: Time::ZERO,
+                transfer: None,
+            },
+            Ask::Standby { term: _, on } => JobKind::Standby { on },
+        }
+    }
+
+    /// A move's ticket is released: now its target is asked to take it.
+    pub(crate) fn move_on(&mut self, t: usize, to: MemberId, term: Term, deadline: Time) {
+        let number = self.random.next();
+        self.errands.push(Errand {
+            owner: ErrandOwner::Move(t),
+            to,
+            ticket: t,
+            number,
+            ask: Ask::Grant { term, phase: PhaseKind::Vacant, force: None },
+            deadline,
+            resend_at: Time::ZERO,
+            sent: false,
+            step: Step::Grant,
+        });
+        self.run_errands();
+    }
+
+    fn run_errands(&mut self) {
+        let now = self.now;
+        let again = now.after(self.config.round_timeout);
+        let mut e = 0;
+        while e < self.errands.len() {
+            let errand = &self.errands[e];
+            if now >= errand.deadline {
+                let errand = self.errands.swap_remove(e);
+                self.errand_timed_out(&errand);
+                continue;
+            }
+            if now >= errand.resend_at {
+                let (to, number, t) = (errand.to, errand.number, errand.ticket);
+                let ask = errand.ask.clone();
+                // The member that acts finishes first, so that its word is still heard here.
+                let left = errand.deadline.since(now);
+                let spare = (left / 4).min(self.config.round_timeout * 2);
+                let wait_ms = whole_millis(left.saturating_sub(spare));
+                let connected = self.peer(to).is_some_and(|peer| peer.connected);
+                let errand = &mut self.errands[e];
+                errand.resend_at = again;
+                if connected {
+                    errand.sent = true;
+                    let ticket = self.tickets[t].id;
+                    self.send(to, Part::Ask { request: number, ticket, ask, wait_ms });
+                }
+            }
+            e += 1;
+        }
+    }
+
+    fn errand_timed_out(&mut self, errand: &Errand) {
+        let (holder, may_run_for) = self.may_run(errand.ticket);
+        let missing = vec![errand.to];
+        let outcome = if errand.sent {
+            Outcome::Unknown { step: errand.step, missing, holder, may_run_for }
+        } else {
+            Outcome::Refused(Refused { why: Why::Unreachable, missing, holder, may_run_for })
+        };
+        self.errand_done(errand.owner, outcome);
+    }
+
+    fn errand_done(&mut self, owner: ErrandOwner, outcome: Outcome) {
+        match owner {
+            ErrandOwner::Request(id) => self.reply(id, outcome),
+            ErrandOwner::Move(t) if outcome.is_final() => {
+                let moving = self.tickets[t].job.as_ref().is_some_and(|job| job.step == Step::Grant);
+                if moving {
+                    self.finish(t, outcome);
+                }
+            }
+            ErrandOwner::Move(_) => {}
+        }
+    }
+
+    /// Another member asks on behalf of an operator.
+    pub(crate) fn on_ask(
+        &mut self,
+        from: MemberId,
+        run: u32,
+        request: u64,
+        ticket: TicketId,
+        ask: Ask,
+        wait_ms: u32,
+    ) {
+        let same =
+            |done: &&Finished| done.from == from && done.run == run && done.request == request;
+        if let Some(done) = self.finished.iter().find(same) {
+            let outcome = done.outcome.clone();
+            return self.send(from, Part::Told { request, outcome });
+        }
+        let origin = Origin::Remote { from, run, request };
+        let Some(t) = self.ticket_index(ticket) else {
+            return self.tell(origin, Outcome::Refused(Refused::because(Why::UnknownTicket)));
+        };
+        if !self.is_site {
+            return self.tell(origin, Outcome::Refused(Refused::because(Why::NotASite)));
+        }
+        if let Some(job) = &self.tickets[t].job
+            && job.origin == origin
+        {
+            let (waiting_for, at_most) = (Vec::new(), None);
+            let now_at = Progress { step: job.step, waiting_for, at_most };
+            let told = job.told.clone().unwrap_or(now_at);
+            return self.send(from, Part::Told { request, outcome: Outcome::Progress(told) });
+        }
+        if let Ask::Move { term, .. } | Ask::Standby { term, .. } = &ask
+            && self.tickets[t].held().is_none_or(|held| held.term != *term)
+        {
+            return self.tell(origin, Outcome::Refused(Refused::because(Why::Changed)));
+        }
+        let deadline = self.now.after(Duration::from_millis(u64::from(wait_ms)));
+        let kind = self.job_of(ask);
+        self.start_job(t, origin, kind, deadline);
+    }
+
+    pub(crate) fn on_told(&mut self, from: MemberId, request: u64, outcome: Outcome) {
+        let same = |errand: &Errand| errand.to == from && errand.number == request;
+        let Some(e) = self.errands.iter().position(same) else { return };
+        let owner = self.errands[e].owner;
+        if let Outcome::Progress(progress) = &outcome {
+            self.errands[e].step = progress.step;
+        } else {
+            self.errands.swap_remove(e);
+        }
+        self.errand_done(owner, outcome);
+    }
+
+    /// Tells whoever wished it how a job goes.
+    pub(crate) fn tell(&mut self, origin: Origin, outcome: Outcome) {
+        match origin {
+            Origin::Local(id) => self.reply(id, outcome),
+            Origin::Remote { from, run, request } => {
+                if outcome.is_final() {
+                    if self.finished.len() == FINISHED_MAX {
+                        self.finished.pop_front();
+                    }
+                    let outcome = outcome.clone();
+                    self.finished.push_back(Finished { from, run, request, outcome });
+                }
+                self.send(from, Part::Told { request, outcome });
+            }
+        }
+    }
+
+    pub(crate) fn reply(&mut self, id: RequestId, outcome: Outcome) {
+        self.effects.push_back(Effect::Reply { id, outcome });
+    }
+
+    /// Asks this site's cluster on behalf of `from`, once.
+    pub(crate) fn check_for(&mut self, t: usize, from: MemberId, check: u64) {
+        let ticket = self.tickets[t].id;
+        let same = |asked: &&AnsweredCheck| asked.from == from && asked.check == check;
+        if let Some(asked) = self.checks.iter().find(same) {
+            if let Some(result) = asked.result.clone() {
+                self.send(from, Part::Checked { ticket, check, result });
+            }
+            return;
+        }
+        if !self.is_site || !self.memory.voting {
+            let result = Err("this member cannot hold tickets now".to_owned());
+            return self.send(from, Part::Checked { ticket, check, result });
+        }
+        if self.checks.len() == CHECKS_MAX {
+            self.checks.pop_front();
+        }
+        let own = self.random.next();
+        self.checks.push_back(AnsweredCheck { ticket, own, from, check, result: None });
+        let ticket = self.name(t);
+        self.order(ClusterCommand::Check { ticket, check: own });
+    }
+
+    pub(crate) fn own_checked(&mut self, t: usize, own: u64, result: Result<(), String>) {
+        let ticket = self.tickets[t].id;
+        let same = |asked: &&mut AnsweredCheck| asked.own == own && asked.ticket == ticket;
+        let Some(asked) = self.checks.iter_mut().find(same) else { return };
+        asked.result = Some(result.clone());
+        let (from, check) = (asked.from, asked.check);
+        self.send(from, Part::Checked { ticket, check, result });
+    }
+}
+
+/// Who carries a command out.
+enum Act {
+    Here(JobKind),
+    At(MemberId, Ask),
+}

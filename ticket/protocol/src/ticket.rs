@@ -1,0 +1,335 @@
+//! What a member knows of one ticket: its own acceptor, its own proposals, its own grant.
+
+use crate::acceptor::Acceptor;
+use crate::command::{Progress, Step};
+use crate::config::TicketConfig;
+use crate::effect::StopCause;
+use crate::ids::{Ballot, MemberId, MemberSet, RequestId, Seq, StopId, Term, TicketId};
+use crate::message::Purpose;
+use crate::time::Time;
+use crate::value::{Accepted, PhaseKind, Transfer, Value};
+
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) id: TicketId,
+    pub(crate) config: TicketConfig,
+    pub(crate) acceptor: Acceptor,
+    /// The change of the memory that the acceptor's record depends on.
+    pub(crate) changed_at: u64,
+    /// The newest value heard of, chosen or not: a hint, never a basis for a grant.
+    pub(crate) known: Option<Accepted>,
+    /// When `known` was heard of.
+    pub(crate) known_since: Time,
+    /// The highest ballot counter heard of.
+    pub(crate) ballot_seen: u64,
+    pub(crate) proposal: Proposal,
+    /// The ballot whose last value was chosen by a round of ours: the next value needs no
+    /// prepare.
+    pub(crate) lead: Option<Lead>,
+    /// Attempts since the last success.
+    pub(crate) tries: u32,
+    /// Who agreed to the last round that failed, and who refused.
+    pub(crate) last_round: Option<(MemberSet, MemberSet)>,
+    /// No new attempt before.
+    pub(crate) retry_at: Time,
+    pub(crate) holding: Holding,
+    pub(crate) candidate: Option<Candidate>,
+    /// This site's cluster could not run it: it does not take over by itself before.
+    pub(crate) unfit_until: Time,
+    pub(crate) job: Option<Job>,
+    /// Who had the ticket that is being taken over.
+    pub(crate) taken_from: Option<MemberId>,
+    /// The move by which the present grant came here: where it goes back if it cannot start.
+    pub(crate) came_by: Option<Transfer>,
+    /// Of the last order to stop.
+    pub(crate) stop_count: u64,
+    /// What went wrong here last.
+    pub(crate) trouble: Option<String>,
+    /// Arbitrators: when the sites are told next that the obligation is over, and how often they
+    /// were.
+    pub(crate) kick: Option<(Time, u32)>,
+    /// When this ticket needs attention without any input.
+    pub(crate) wake: Time,
+    /// It is in the list of those to be looked at.
+    pub(crate) touched: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(config: TicketConfig) -> Self {
+        let id = config.name.id();
+        Self {
+            id,
+            config,
+            acceptor: Acceptor::new(id),
+            changed_at: 0,
+            known: None,
+            known_since: Time::ZERO,
+            ballot_seen: 0,
+            proposal: Proposal::Idle,
+            lead: None,
+            tries: 0,
+            last_round: None,
+            retry_at: Time::ZERO,
+            holding: Holding::None,
+            candidate: None,
+            unfit_until: Time::ZERO,
+            job: None,
+            taken_from: None,
+            came_by: None,
+            stop_count: 0,
+            trouble: None,
+            kick: None,
+            wake: Time::NEVER,
+            touched: false,
+        }
+    }
+
+    pub(crate) fn held(&self) -> Option<&Held> {
+        match &self.holding {
+            Holding::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn held_mut(&mut self) -> Option<&mut Held> {
+        match &mut self.holding {
+            Holding::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn known_value(&self) -> Option<&Value> {
+        self.known.as_ref().map(|known| &known.value)
+    }
+
+    /// Term and phase as far as known.
+    pub(crate) fn known_place(&self) -> (Term, PhaseKind) {
+        place(self.known_value())
+    }
+}
+
+/// Term and phase of a value: what a grant names as the thing that it replaces.
+pub(crate) fn place(value: Option<&Value>) -> (Term, PhaseKind) {
+    value.map_or((Term::NONE, PhaseKind::None), |value| (value.term, value.phase.kind()))
+}
+
+/// A ballot of ours that a majority follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Lead {
+    pub(crate) ballot: Ballot,
+    pub(crate) purpose: Purpose,
+    pub(crate) seq: Seq,
+    pub(crate) value: Value,
+}
+
+/// What a proposal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A grant, with a new term.
+    Acquire(Purpose),
+    /// The holder goes on: with its ballot, or with what it wants changed.
+    Own,
+    /// The last holder has stopped everything.
+    Release,
+    /// The operator revokes.
+    Revoke,
+}
+
+/// A round of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    pub(crate) wish: Wish,
+    pub(crate) ballot: Ballot,
+    pub(crate) purpose: Purpose,
+    /// The round's first send is not before this.
+    pub(crate) base: Time,
+    pub(crate) resend_at: Time,
+    pub(crate) resends: u32,
+    /// The change of the memory that has to be on disk before anything of it leaves.
+    pub(crate) gate: u64,
+    pub(crate) agreed: MemberSet,
+    pub(crate) refused: MemberSet,
+    /// When the obligations that refused, or were told in promises, end; one per member.
+    pub(crate) obliged: Vec<(MemberId, Time)>,
+}
+
+/// ```text
+///           wish               majority promised            majority accepted
+///   Idle ---------> Preparing --------------------> Accepting ----------------> Idle, with a lead
+///    |  ^              | refused, or too late          | refused, or too late    |
+///    |  +--------------+-------------------------------+                         |
+///    |      wish, with a lead                          ^                         |
+///    +-------------------------------------------------+<------------------------+
+/// ```
+#[derive(Clone, Debug)]
+pub(crate) enum Proposal {
+    Idle,
+    Preparing {
+        round: Round,
+        best: Option<Accepted>,
+        max_term: Term,
+    },
+    Accepting {
+        round: Round,
+        accepted: Accepted,
+        lease: bool,
+        release: Option<Term>,
+    },
+}
+
+impl Proposal {
+    pub(crate) fn round(&self) -> Option<&Round> {
+        match self {
+            Self::Idle => None,
+            Self::Preparing { round, .. } | Self::Accepting { round, .. } => Some(round),
+        }
+    }
+
+    pub(crate) fn round_mut(&mut self) -> Option<&mut Round> {
+        match self {
+            Self::Idle => None,
+            Self::Preparing { round, .. } | Self::Accepting { round, .. } => Some(round),
+        }
+    }
+}
+
+/// ```text
+///            start of a site            Recalled, deadline valid
+///   Recalling <------ (process) ------------------------------+
+///    |    \                                                   v
+///    |     +--------------------------------------------->  Held <---- own round chosen -- None
+///    |  nothing valid: leftovers withdrawn or stopped      |    |                           ^ ^
+///    v                                                     |    +-- lapse, or lost ---------+ |
+///   None      stop confirmed: never resumed from here on   |                                  |
+///                               Releasing <----------------+                                  |
+///                                   +------ release chosen, or another term ------------------+
+/// ```
+#[derive(Debug)]
+pub(crate) enum Holding {
+    None,
+    /// A restarted site asks its cluster what is still held.
+    Recalling,
+    /// This site holds the ticket.
+    Held(Box<Held>),
+    /// Everything is stopped: the ticket is being handed back.
+    Releasing(Releasing),
+    /// Something of a term that is over may still run here: it is being stopped.
+    Leftover { term: Term, stop: StopId },
+}
+
+/// A grant of this site.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) term: Term,
+    /// The lease's end; `NEVER` for a manual ticket.
+    pub(crate) deadline: Time,
+    pub(crate) value: Value,
+    /// The cluster has read the grant back.
+    pub(crate) started: bool,
+    /// A grant that the cluster has not read back by then has failed.
+    pub(crate) start_by: Time,
+    /// A resumed manual grant is told to the cluster once a majority has confirmed it.
+    pub(crate) grant_due: bool,
+    pub(crate) stop: Option<Stop>,
+    /// Where the ticket goes after the stop.
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) hold_wanted: Option<String>,
+    /// The cluster was told that the hold is agreed, so it does not enforce the deadline.
+    pub(crate) hold_agreed: bool,
+    pub(crate) standby_wanted: bool,
+    pub(crate) revoke_wanted: bool,
+    /// A lapsed lease that is kept only where the rule "a lapse is final" was removed.
+    pub(crate) lapsed: bool,
+}
+
+impl Held {
+    /// Whether the lease is renewed. Not while the ticket is given up: a stop that hangs must not
+    /// keep the ticket for ever. A planned move keeps its lease and is rolled back instead.
+    pub(crate) fn renews(&self) -> bool {
+        let giving_up = self.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Move);
+        !self.lapsed && !giving_up && self.value.is_renewed()
+    }
+
+    /// Whether the ticket may not be released.
+    pub(crate) fn on_hold(&self) -> bool {
+        self.hold_wanted.is_some() || self.hold_agreed || self.value.hold.is_some()
+    }
+}
+
+/// An order to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    pub(crate) id: StopId,
+    pub(crate) cause: StopCause,
+    pub(crate) confirmed: bool,
+    /// A stop that failed is ordered again then.
+    pub(crate) again_at: Time,
+    /// How often it failed.
+    pub(crate) failures: u32,
+}
+
+/// A release under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Releasing {
+    pub(crate) term: Term,
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) revoked: bool,
+}
+
+/// A takeover planned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// Of which value.
+    pub(crate) of: (Ballot, Seq),
+    /// Not before.
+    pub(crate) at: Time,
+    /// The end of the own obligation when this was planned.
+    pub(crate) after: Time,
+}
+
+/// Whose wish a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Local(RequestId),
+    Remote { from: MemberId, run: u32, request: u64 },
+}
+
+/// An operator's command, carried out here. One per ticket at a time.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) origin: Origin,
+    pub(crate) kind: JobKind,
+    pub(crate) deadline: Time,
+    pub(crate) step: Step,
+    /// A value of this job left this member: whether it was agreed may be unknown.
+    pub(crate) sent: bool,
+    /// Not tried before (an old holder's lease runs).
+    pub(crate) not_before: Time,
+    pub(crate) told: Option<Progress>,
+}
+
+#[derive(Debug)]
+pub(crate) enum JobKind {
+    Grant {
+        term: Term,
+        phase: PhaseKind,
+        force: Option<String>,
+        /// The term that this job proposed itself.
+        proposed: Term,
+    },
+    Move {
+        to: MemberId,
+        check: u64,
+        resend_at: Time,
+        transfer: Option<Transfer>,
+    },
+    Standby {
+        on: bool,
+    },
+    Revoke {
+        /// The term that is being revoked, once agreed.
+        agreed: Option<Term>,
+        /// When every obligation is over at a majority; `NEVER` if nothing ends them.
+        over_at: Time,
+    },
+}

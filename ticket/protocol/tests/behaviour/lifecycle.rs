@@ -1,0 +1,161 @@
+//! Grant, renewal, lapse, takeover, revoke: the life of a ticket.
+
+
+
+use ticket_protocol::{Outcome, PhaseKind, Why};
+use crate::world::*;
+
+#[test]
+fn granted_and_renewed() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    let start = world.now;
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    assert!(world.now.since(start).as_millis() < 150, "{}", world.story());
+    world.run_for(secs(60));
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms.len(), 1);
+    for m in [A, B, ARB] {
+        let view = world.view(m);
+        assert_eq!(view.tickets[0].owner, Some(A));
+        assert_eq!(view.tickets[0].phase, PhaseKind::Granted);
+    }
+}
+
+#[test]
+fn granted_through_another_member() {
+    let mut world = World::new(auto());
+    let id = world.grant(ARB, B);
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    assert_eq!(world.running(), Some(B));
+    let id = world.grant(B, A);
+    let outcome = world.run_while_pending(id);
+    assert!(
+        matches!(&outcome, Outcome::Refused(refused) if refused.why == Why::Granted && refused.holder == Some(B)),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn taken_over_after_a_crash() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.run_for(secs(5));
+    world.crash(A);
+    let crashed = world.now;
+    let end = world.now.after(secs(30));
+    world.run_until(end, |world| world.running() == Some(B));
+    assert_eq!(world.running(), Some(B), "{}", world.story());
+    let took = world.now.since(crashed);
+    assert!(took < secs(12), "{took:?}\n{}", world.story());
+}
+
+#[test]
+fn taken_over_when_the_holder_is_cut_off() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.isolate(A);
+    world.run_for(secs(30));
+    assert_eq!(world.running(), Some(B), "{}", world.story());
+    world.heal();
+    world.run_for(secs(30));
+    assert_eq!(world.running(), Some(B), "{}", world.story());
+    assert_eq!(world.terms.len(), 2, "{}", world.story());
+}
+
+#[test]
+fn kept_while_only_the_arbitrator_is_reached() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.cut(A, B);
+    world.run_for(secs(60));
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+}
+
+#[test]
+fn revoked_and_stays_revoked() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    let id = world.revoke(B, secs(30));
+    let start = world.now;
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    assert!(world.now.since(start) < secs(1), "{}", world.story());
+    assert_eq!(world.running(), None);
+    world.run_for(secs(120));
+    assert_eq!(world.running(), None, "{}", world.story());
+    let id = world.grant(A, B);
+    let start = world.now;
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    assert!(world.now.since(start) < secs(1), "{}", world.story());
+    assert_eq!(world.running(), Some(B));
+}
+
+#[test]
+fn revoke_with_the_holder_out_of_reach_says_until_when() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.isolate(A);
+    let id = world.revoke(B, secs(2));
+    let outcome = world.run_while_pending(id);
+    let Outcome::Pending { holder, may_run_for: Some(left) } = outcome else {
+        panic!("{outcome:?}\n{}", world.story());
+    };
+    assert_eq!(holder, A);
+    assert!(left > secs(4) && left < secs(11), "{left:?}");
+    let id = world.revoke(B, secs(30));
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    world.heal();
+    world.run_for(secs(60));
+    assert_eq!(world.running(), None, "{}", world.story());
+}
+
+#[test]
+fn revoke_then_grant_elsewhere_waits_for_the_lease() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.nodes[0].site.stop_hangs = true;
+    let id = world.revoke(B, secs(1));
+    let outcome = world.run_while_pending(id);
+    assert!(matches!(outcome, Outcome::Pending { holder: A, .. }), "{outcome:?}");
+    let id = world.grant(B, B);
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    assert_eq!(world.running(), Some(B));
+}
+
+#[test]
+fn refused_without_a_majority() {
+    let mut world = World::new(auto());
+    world.isolate(A);
+    let id = world.grant(A, A);
+    let start = world.now;
+    let outcome = world.run_while_pending(id);
+    let Outcome::Refused(refused) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refused.why, Why::NoMajority);
+    assert_eq!(refused.missing, vec![B, ARB]);
+    assert!(world.now.since(start) < secs(5));
+}
+
+#[test]
+fn five_members() {
+    let mut world = World::sized(5, 2, auto());
+    let id = world.grant(A, B);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.run_for(secs(20));
+    world.crash(B);
+    world.crash(ticket_protocol::MemberId(4));
+    world.run_for(secs(30));
+    assert!(world.running().is_some(), "{}", world.story());
+    assert_ne!(world.running(), Some(B));
+}

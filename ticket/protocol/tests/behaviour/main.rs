@@ -1,0 +1,3 @@
+//! What a whole cluster of participants does, told as stories.
+mod lifecycle;
+mod world;
