@@ -20,6 +20,7 @@ pub(crate) async fn keep_accepting(shared: Arc<Shared>, endpoint: Endpoint) {
         }
     };
     tokio::select! {
+            biased;
         () = work => {}
         _ = closing.wait_for(|closing| *closing) => {}
     }

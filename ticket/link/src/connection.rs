@@ -180,11 +180,13 @@ async fn read(shared: Arc<Shared>, peer: Arc<str>, id: u64, wire: Wire) {
     let mut streams = JoinSet::new();
     // Of two processes with one name, the newcomer is not listened to before the first is gone.
     tokio::select! {
+            biased;
         () = start.notified() => {}
         end = connection.closed() => return ended(&shared, &peer, id, &connection, &end),
     }
     let end = loop {
         tokio::select! {
+            biased;
             datagram = connection.read_datagram() => match datagram {
                 Ok(bytes) => datagram_in(&shared, &peer, id, &connection, bytes),
                 Err(e) => break e,

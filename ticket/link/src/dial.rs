@@ -55,6 +55,7 @@ pub(crate) async fn keep_dialling(
             }
             let next = begun + pause.next(&shared);
             tokio::select! {
+            biased;
                 () = tokio::time::sleep_until(next) => {}
                 // Addresses changed, or a connection came and went: look again.
                 () = vacant.notified() => tokio::time::sleep(shared.timing.back_off_min).await,
@@ -62,6 +63,7 @@ pub(crate) async fn keep_dialling(
         }
     };
     tokio::select! {
+            biased;
         () = work => {}
         // Also ends when the sender is dropped with its peer.
         _ = removed.wait_for(|removed| *removed) => {}

@@ -363,6 +363,7 @@ async fn watch_expiry(shared: Arc<Shared>) {
                 .push(Event::CertificateExpires { member, not_after });
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(EXPIRY_CHECK) => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }

@@ -490,7 +490,7 @@ fn make_directory(directory: &Path) -> Result<(), OpenError> {
     let parent = directory
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    let parent = File::open(parent.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
     parent.sync_all().map_err(failed)
 }
 

@@ -1,12 +1,8 @@
 //! Two members on loopback: messages, reconnection, addresses.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{config, down, free, message, peer, start, up};
+use crate::cluster::{config, down, free, message, peer, start, up};
 use link::ca::Ca;
 use link::{MESSAGE_BYTES_MAX, SendError};
 
