@@ -28,6 +28,9 @@ pub(crate) struct Context {
     /// Until then no new term is accepted: this member restarted, and nobody has told it yet
     /// that nothing of its memory is missing.
     pub(crate) restart_until: Time,
+    /// Until then not even the owner is answered: a peer that has seen more of this member than
+    /// it remembers gets the time to say so.
+    pub(crate) unsure_until: Time,
 }
 
 /// A value that a proposer wants accepted.
@@ -117,6 +120,14 @@ impl Acceptor {
         }
         if ballot == self.record.promised {
             return if purpose == self.record.promised_for { Ok(false) } else { Err(Reason::Purpose) };
+        }
+        let wait = match purpose {
+            Purpose::Owner => ctx.unsure_until,
+            Purpose::Force => Time::ZERO,
+            _ => ctx.restart_until,
+        };
+        if ctx.now < wait {
+            return Err(Reason::Obliged);
         }
         if purpose == Purpose::Takeover {
             // Not needed for safety, which is settled at accept: a holder whose ballot is passed

@@ -60,6 +60,7 @@ pub struct Participant {
     pub(crate) recovery: Option<Recovery>,
     pub(crate) restart: Option<RestartCheck>,
     pub(crate) restart_until: Time,
+    pub(crate) unsure_until: Time,
     /// The longest span of an obligation; what a member without memory waits.
     pub(crate) longest: Duration,
     /// A round of ours counts no answer later than this: shorter than every wait after a lost
@@ -117,6 +118,7 @@ impl Participant {
             recovery: None,
             restart: None,
             restart_until: Time::ZERO,
+            unsure_until: Time::ZERO,
             longest,
             lifetime,
             config,
@@ -302,6 +304,7 @@ impl Participant {
             drift_ppm: self.config.drift_ppm,
             voting: self.memory.voting,
             restart_until: self.restart_until,
+            unsure_until: self.unsure_until,
         }
     }
 

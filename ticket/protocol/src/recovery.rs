@@ -31,6 +31,10 @@ use crate::view::Voting;
 const RECORDS_MAX: usize = 6;
 /// Questions of a starting member are repeated at this many round timeouts.
 const ASK_AGAIN_ROUNDS: u32 = 2;
+/// So many round timeouts all peers get to answer a restarted member before it votes for an owner
+/// that goes on. Without all of them it goes on all the same: a restart while another site is down
+/// must not cost the ticket.
+const UNSURE_ROUNDS: u32 = 2;
 /// Members that are away are asked this seldom, at least.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(5);
 /// This many starts in a row, none of which outlived the obligations of the one before, mean that
@@ -143,6 +147,8 @@ impl Participant {
             self.begin_recovery();
         } else if granted && rules.wait_after_restart() {
             self.restart_until = now.after(stretched(self.longest, drift));
+            let grace = self.config.round_timeout * UNSURE_ROUNDS;
+            self.unsure_until = now.after(grace.min(self.longest / 8));
             self.restart = Some(RestartCheck { ask_at: now, asked: 0 });
         }
         Ok(())
@@ -158,6 +164,7 @@ impl Participant {
         self.memory.voting = false;
         self.restart = None;
         self.restart_until = Time::ZERO;
+        self.unsure_until = Time::ZERO;
         let nonce = self.random.next();
         self.recovery = Some(Recovery {
             wait_until: self.now.after(wait),
@@ -212,7 +219,8 @@ impl Participant {
         {
             check.asked += 1;
             let asked = check.asked;
-            let again = self.ask_again(asked);
+            let again = self.resend_after(asked) * asked;
+            let again = again.min(ASK_AGAIN_MAX);
             if let Some(check) = &mut self.restart {
                 check.ask_at = now.after(again);
             }
@@ -229,6 +237,7 @@ impl Participant {
     fn settled(&mut self) {
         self.restart = None;
         self.restart_until = Time::ZERO;
+        self.unsure_until = Time::ZERO;
         // Written with the next change: a few counts too many only alarm too early.
         self.memory.unsettled = 0;
     }
@@ -405,10 +414,27 @@ impl Participant {
                 recovery.complete.insert(from);
             }
             self.recovered();
-            self.memory.recovery_epoch = self.memory.recovery_epoch.saturating_add(1).min(0xfff);
+            self.raise_epoch();
         }
         let (term, phase) = (Term::NONE, crate::value::PhaseKind::None);
         self.reply(id, Outcome::Done { owner: None, term, phase });
+    }
+
+    /// What was forgotten may contain grants: every later one is above them.
+    fn raise_epoch(&mut self) {
+        let tickets = self.tickets.iter().map(|ticket| ticket.acceptor.record.max_term.epoch());
+        let known = tickets.max().unwrap_or(0).max(self.memory.recovery_epoch);
+        let epoch = known.saturating_add(1).min(0xfff);
+        self.memory.recovery_epoch = epoch;
+        for t in 0..self.tickets.len() {
+            let record = &mut self.tickets[t].acceptor.record;
+            let counter = record.max_term.counter();
+            record.max_term = record.max_term.max(Term::new(epoch, counter, MemberId(0)));
+            self.record_changed(t);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.storing = Some(self.memory.changes);
+        }
     }
 
     pub(crate) fn on_seen_ask(&mut self, from: MemberId, header: &Header) {

@@ -1,3 +1,5 @@
 //! What a whole cluster of participants does, told as stories.
 mod lifecycle;
+mod memory;
+mod moves;
 mod world;

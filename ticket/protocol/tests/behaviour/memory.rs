@@ -1,0 +1,198 @@
+//! Restarts, lost and rolled-back memories, manual tickets.
+
+use crate::world::*;
+use ticket_protocol::{Command, Outcome, Restored, TicketConfig, Voting, Why};
+
+fn granted() -> World {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    assert!(done(&world.run_while_pending(id)));
+    world
+}
+
+#[test]
+fn a_restarted_holder_goes_on() {
+    let mut world = granted();
+    world.run_for(secs(3));
+    world.restart(A);
+    world.run_for(secs(30));
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+    assert!(world.story().contains("Resumed"));
+}
+
+#[test]
+fn a_restarted_holder_goes_on_while_the_other_site_is_down() {
+    let mut world = granted();
+    world.crash(B);
+    world.run_for(secs(3));
+    world.restart(A);
+    world.run_for(secs(30));
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+    assert_eq!(world.running(), Some(A));
+}
+
+#[test]
+fn an_arbitrator_restarted_during_a_cut_gives_no_second_lease() {
+    let mut world = granted();
+    world.cut(A, B);
+    for _ in 0..10 {
+        world.run_for(secs(7));
+        world.restart(ARB);
+    }
+    world.run_for(secs(30));
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+    assert_eq!(world.running(), Some(A));
+}
+
+#[test]
+fn an_arbitrator_without_memory_is_mute_until_both_others_have_told() {
+    let mut world = granted();
+    world.cut(A, B);
+    world.run_for(secs(1));
+    world.lose_disk(ARB);
+    // Neither A nor B alone is a majority while it is mute.
+    world.run_for(secs(10));
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+    assert_eq!(world.running(), None);
+    world.run_for(secs(30));
+    assert_eq!(world.view(ARB).voting, Voting::Yes, "{}", world.story());
+    world.heal();
+    world.run_for(secs(40));
+    assert!(world.running().is_some(), "{}", world.story());
+    assert_eq!(world.terms.len(), 2);
+}
+
+#[test]
+fn without_both_others_it_stays_mute() {
+    let mut world = granted();
+    world.crash(B);
+    world.lose_disk(ARB);
+    world.run_for(secs(60));
+    assert!(matches!(world.view(ARB).voting, Voting::Reading { .. }), "{}", world.story());
+    assert_eq!(world.running(), None);
+    let reason = "B burnt down".to_owned();
+    let id = world.command(ARB, Command::Recover { reason });
+    assert!(done(&world.run_while_pending(id)));
+    world.run_for(secs(60));
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms[1].epoch(), 1, "{:?}", world.terms[1]);
+}
+
+#[test]
+fn a_rolled_back_member_notices() {
+    let mut world = granted();
+    let old = world.nodes[2].disk.clone().unwrap();
+    let id = world.revoke(B, secs(20));
+    assert!(done(&world.run_while_pending(id)));
+    world.run_for(secs(1));
+    world.crash(ARB);
+    world.start(ARB, Restored::State(old));
+    world.run_for(secs(1));
+    assert!(!matches!(world.view(ARB).voting, Voting::Yes), "{}", world.story());
+    world.run_for(secs(60));
+    assert_eq!(world.view(ARB).voting, Voting::Yes, "{}", world.story());
+    assert_eq!(world.running(), None);
+}
+
+#[test]
+fn a_restarted_member_helps_again_at_once_when_all_confirm() {
+    let mut world = granted();
+    let id = world.revoke(A, secs(20));
+    assert!(done(&world.run_while_pending(id)));
+    world.restart(ARB);
+    world.run_for(secs(1));
+    world.crash(B);
+    let id = world.grant(A, A);
+    let start = world.now;
+    let outcome = world.run_while_pending(id);
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+    assert!(world.now.since(start) < secs(2), "{}", world.story());
+}
+
+#[test]
+fn all_restart() {
+    let mut world = granted();
+    for m in [A, B, ARB] {
+        world.crash(m);
+    }
+    world.nodes[0].site.running = None;
+    world.nodes[0].site.deadline = None;
+    world.run_for(secs(1));
+    for m in [A, B, ARB] {
+        world.restart(m);
+    }
+    world.run_for(secs(60));
+    assert!(world.running().is_some(), "{}", world.story());
+}
+
+fn manual() -> World {
+    let mut world = World::new(vec![TicketConfig::manual("db")]);
+    let id = world.grant(A, A);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world
+}
+
+#[test]
+fn a_manual_ticket_is_never_taken_over() {
+    let mut world = manual();
+    world.run_for(secs(100));
+    assert_eq!(world.running(), Some(A));
+    world.isolate(A);
+    world.run_for(secs(100));
+    assert_eq!(world.running(), Some(A));
+    let id = world.grant(B, B);
+    let outcome = world.run_while_pending(id);
+    assert!(
+        matches!(&outcome, Outcome::Refused(r) if r.why == Why::Granted && r.holder == Some(A)),
+        "{outcome:?}"
+    );
+    let id = world.revoke(B, secs(3));
+    let outcome = world.run_while_pending(id);
+    assert!(
+        matches!(outcome, Outcome::Pending { holder: A, may_run_for: None }),
+        "{outcome:?}\n{}",
+        world.story()
+    );
+}
+
+#[test]
+fn a_manual_ticket_is_granted_elsewhere_after_its_release() {
+    let mut world = manual();
+    let id = world.revoke(B, secs(10));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    let id = world.grant(ARB, B);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    assert_eq!(world.running(), Some(B));
+}
+
+#[test]
+fn a_manual_ticket_is_moved() {
+    let mut world = manual();
+    let id = world.move_to(A, B);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    assert_eq!(world.running(), Some(B));
+}
+
+#[test]
+fn a_forced_grant_raises_the_epoch() {
+    let mut world = manual();
+    world.crash(A);
+    world.nodes[0].site.running = None;
+    let force = Some("A burnt down".to_owned());
+    let id =
+        world.command(B, Command::Grant { ticket: ticket(), to: B, wait: secs(10), force });
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    assert_eq!(world.running(), Some(B));
+    assert_eq!(world.terms[1].epoch(), 1);
+    assert!(world.view(B).tickets[0].forced.is_some());
+}
+
+#[test]
+fn a_restarted_manual_holder_goes_on() {
+    let mut world = manual();
+    world.restart(A);
+    world.run_for(secs(10));
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms.len(), 1);
+}
