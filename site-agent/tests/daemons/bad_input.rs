@@ -111,7 +111,7 @@ fn a_second_process_of_a_member_is_refused() {
     let cluster = Cluster::started(MANUAL);
     let (code, text) = refused(&cluster, "berlin");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("another process"), "{text}");
+    assert!(text.contains("two copies of one member"), "{text}");
     cluster.await_view("berlin", "still there", |view| {
         view.votes.reachable == view.votes.configured
     });

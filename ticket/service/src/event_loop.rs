@@ -50,6 +50,10 @@ const ALARM_SHOWN: Duration = Duration::from_secs(15 * 60);
 /// Alarms shown at once; beyond it the oldest goes. Distinct ones are a handful even in a disaster.
 const ALARMS_SHOWN_MAX: usize = 32;
 
+/// Pause before a timeout that is still due after it was handled is handled again: short beside any
+/// lease, long beside a turn of the loop.
+const TIMEOUT_PAUSE: Duration = Duration::from_millis(5);
+
 /// How long a clean stop waits for the disk: what was not answered by then was never promised.
 const LAST_WRITE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -76,6 +80,8 @@ pub(crate) struct EventLoop {
     pub(crate) alarms: BTreeMap<(String, String), (Time, String)>,
     /// The status line may have changed.
     pub(crate) stale_status: bool,
+    /// No timeout is handled before this: see [`TIMEOUT_PAUSE`].
+    pub(crate) not_before: Time,
     /// When the service manager was last told that we live.
     pub(crate) alive_at: Time,
 }
@@ -122,6 +128,8 @@ impl EventLoop {
         loop {
             let due = self.next_wake();
             self.alarm.set(due)?;
+            // A time that has passed already is due now, not late.
+            let due = due.map(|due| due.max(self.clock.now()));
             let input = self.next_input().await?;
             self.notice_pauses(due);
             if let Input::Stop = input {
@@ -148,6 +156,7 @@ impl EventLoop {
             .sleep_max()
             .map(|sleep| self.alive_at.after(sleep));
         let timeout = self.participant.next_timeout();
+        let timeout = timeout.map(|timeout| timeout.max(self.not_before));
         [timeout, sign_of_life].into_iter().flatten().min()
     }
 
@@ -204,6 +213,12 @@ impl EventLoop {
         if self.participant.next_timeout().is_some_and(|at| at <= now) {
             self.participant.handle_timeout(now);
             self.act();
+            let again = self.participant.next_timeout();
+            if again.is_some_and(|at| at <= now) {
+                // The same moment again would be a loop without end: a defect of the protocol, which
+                // must not take members and clients down with it.
+                self.not_before = now.after(TIMEOUT_PAUSE);
+            }
         }
     }
 

@@ -230,6 +230,7 @@ async fn prepare(
         watch: Watch::default(),
         alarms: BTreeMap::new(),
         stale_status: true,
+        not_before: started,
         alive_at: started,
         config,
     })
