@@ -42,7 +42,8 @@ const TICKET_PART: [&str; 8] = [
 ];
 
 /// The crates of the local stack: they never use the ticket part, but for the shared link.
-const LOCAL_STACK: [&str; 8] = [
+const LOCAL_STACK: [&str; 9] = [
+    "tools",
     "cib",
     "controller",
     "executor",
@@ -54,12 +55,12 @@ const LOCAL_STACK: [&str; 8] = [
 ];
 
 /// Crates under `tests/`, which nothing else may use.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "bench",
     "conformance",
     "demo",
-    "lab",
     "oracle",
+    "ring-sim",
     "sim",
     "tidy",
 ];
