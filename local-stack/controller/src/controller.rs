@@ -280,6 +280,7 @@ impl Controller {
         self.now = now;
         if !self.stopping {
             self.stopping = true;
+            self.gate.close();
             let since = now.wall_s.to_string();
             let node = self.node.clone();
             self.cib
@@ -383,9 +384,8 @@ impl Controller {
         if !self.stopping || self.stopped || !calm || self.dirty {
             return;
         }
-        self.stopped = true;
         let runs = |state: &State| !matches!(state, State::Stopped | State::Unknown);
-        let left = self
+        let left: Vec<String> = self
             .states
             .iter()
             .filter(|(resource, state)| {
@@ -394,6 +394,10 @@ impl Controller {
             })
             .map(|(resource, _)| resource.clone())
             .collect();
+        if left.is_empty() && self.gate.is_disarming() {
+            return;
+        }
+        self.stopped = true;
         self.effects.push_back(Effect::Stopped { left });
     }
 }

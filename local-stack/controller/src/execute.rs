@@ -91,7 +91,8 @@ impl Controller {
             return self.graph.fly(action.id, call);
         }
         let only_monitors = flying.iter().all(|(_, call)| call.action.interval_ms > 0);
-        if !flying.is_empty() && !(only_monitors && changes_state(&action.operation)) {
+        let gives_way = only_monitors && changes_state(&action.operation);
+        if !flying.is_empty() && !gives_way {
             return self.graph.hold(action.id);
         }
         match action.operation.as_str() {

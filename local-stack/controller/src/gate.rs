@@ -12,6 +12,8 @@ pub(crate) struct Gate {
     /// Greatest term of each ticket whose deadline was seen to pass: a lapse is final.
     lapsed: BTreeMap<String, u64>,
     guard_up: bool,
+    /// The daemon is going: nothing starts any more.
+    closed: bool,
     armed: BTreeSet<Holding>,
     asked_to_arm: BTreeSet<Holding>,
     asked_to_disarm: BTreeSet<Holding>,
@@ -158,7 +160,8 @@ impl Gate {
     /// Dependents may be started or promoted now.
     pub(crate) fn is_open(&self, ticket: &str, boot_ns: u64) -> bool {
         let current = |lease: &Lease| lease.deadline_ns.is_none_or(|deadline| deadline > boot_ns);
-        self.wants_dependents(ticket)
+        !self.closed
+            && self.wants_dependents(ticket)
             && self.is_covered(ticket)
             && self.leases.get(ticket).is_some_and(current)
     }
@@ -182,12 +185,17 @@ impl Gate {
         };
     }
 
+    /// Nothing starts under any ticket from here on.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
     pub(crate) fn is_guard_up(&self) -> bool {
         self.guard_up
     }
 
     /// The term to arm the guard for, once.
-    pub(crate) fn to_arm(&mut self, ticket: &str) -> Option<(Holding, u64)> {
+    pub(crate) fn ask_to_arm(&mut self, ticket: &str) -> Option<(Holding, u64)> {
         let lease = self.leases.get(ticket)?;
         let holding = Holding {
             ticket: ticket.to_owned(),
@@ -195,6 +203,7 @@ impl Gate {
         };
         let deadline_ns = lease.deadline_ns?;
         let wanted = self.guard_up
+            && !self.closed
             && self.wants_dependents(ticket)
             && !self.armed.contains(&holding)
             && !self.refused.contains_key(&holding);
@@ -222,13 +231,18 @@ impl Gate {
                 .leases
                 .get(&holding.ticket)
                 .is_some_and(|l| l.term == holding.term);
-            !(current && self.wants_dependents(&holding.ticket))
+            self.closed || !current || !self.wants_dependents(&holding.ticket)
         };
         self.armed.iter().filter(idle).cloned().collect()
     }
 
     pub(crate) fn ask_to_disarm(&mut self, holding: &Holding) -> bool {
         self.asked_to_disarm.insert(holding.clone())
+    }
+
+    /// The guard has not answered yet.
+    pub(crate) fn is_disarming(&self) -> bool {
+        !self.asked_to_disarm.is_empty()
     }
 
     pub(crate) fn disarmed(&mut self, holding: &Holding, done: bool) {
@@ -244,10 +258,9 @@ impl Gate {
         self.asked_to_disarm.remove(holding);
         let lapsed = self.lapsed.entry(holding.ticket.clone()).or_default();
         *lapsed = (*lapsed).max(holding.term);
-        if let Some(lease) = self.leases.get_mut(&holding.ticket) {
-            if lease.term <= holding.term {
-                lease.granted = false;
-            }
+        let lease = self.leases.get_mut(&holding.ticket);
+        if let Some(lease) = lease.filter(|lease| lease.term <= holding.term) {
+            lease.granted = false;
         }
     }
 
@@ -351,11 +364,11 @@ mod tests {
     fn open_only_while_the_guard_is_armed_for_this_term() {
         let mut gate = Gate::default();
         gate.accept(lease(5, 1, 100));
-        assert_eq!(gate.to_arm("t"), None, "no guard");
+        assert_eq!(gate.ask_to_arm("t"), None, "no guard");
         gate.guard_came(BTreeSet::new());
-        let (holding, deadline) = gate.to_arm("t").unwrap();
+        let (holding, deadline) = gate.ask_to_arm("t").unwrap();
         assert_eq!((holding.term, deadline), (5, 100));
-        assert_eq!(gate.to_arm("t"), None, "asked already");
+        assert_eq!(gate.ask_to_arm("t"), None, "asked already");
         assert!(!gate.is_open("t", 1));
         gate.armed(&holding, Ok(()));
         assert!(gate.is_open("t", 1));

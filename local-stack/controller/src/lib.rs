@@ -29,6 +29,8 @@ mod view;
 
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 
 pub use controller::{Controller, Settings, Start};
 pub use types::*;

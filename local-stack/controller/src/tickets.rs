@@ -123,7 +123,7 @@ impl Controller {
         let tickets: Vec<String> = self.dependents.keys().cloned().collect();
         for ticket in tickets {
             let stop_budget_ns = self.stop_budget_ms(&ticket).saturating_mul(1_000_000);
-            if let Some((holding, deadline_ns)) = self.gate.to_arm(&ticket) {
+            if let Some((holding, deadline_ns)) = self.gate.ask_to_arm(&ticket) {
                 let reset = false;
                 let arm = Effect::Arm {
                     holding,
@@ -206,7 +206,8 @@ impl Controller {
                 .gate
                 .lease(&gate.ticket)
                 .is_some_and(|l| l.term == gate.term);
-            !frozen && !(current && self.gate.is_open(&gate.ticket, self.now.boot_ns))
+            let open = current && self.gate.is_open(&gate.ticket, self.now.boot_ns);
+            !frozen && !open
         })
     }
 }

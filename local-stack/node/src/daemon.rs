@@ -357,10 +357,10 @@ impl Daemon {
 
     /// A full queue means that the guard does not read; the link finds that out by itself.
     fn ask(&self, ask: Ask) {
-        if let Some(asks) = &self.asks {
-            if asks.try_send(ask).is_err() {
-                tracing::error!("the guard's queue is full");
-            }
+        if let Some(asks) = &self.asks
+            && asks.try_send(ask).is_err()
+        {
+            tracing::error!("the guard's queue is full");
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn save_cib(path: &Path, cib: &Cib) -> Result<(), DiskError> {
     file.sync_all().map_err(at(&new))?;
     fs::rename(&new, path).map_err(at(path))?;
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = parent.unwrap_or_else(|| Path::new("."));
     File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(at(parent))

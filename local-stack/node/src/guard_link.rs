@@ -80,10 +80,10 @@ pub(crate) fn start(path: PathBuf) -> GuardLink {
 pub(crate) async fn first_state(path: &Path) -> Option<State> {
     let asked = async {
         loop {
-            if let Ok(mut stream) = UnixStream::connect(path).await {
-                if let Some(state) = query(&mut stream).await {
-                    return state;
-                }
+            if let Ok(mut stream) = UnixStream::connect(path).await
+                && let Some(state) = query(&mut stream).await
+            {
+                return state;
             }
             sleep(RETRY).await;
         }
