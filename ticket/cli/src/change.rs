@@ -1,13 +1,12 @@
 //! The verbs that change a ticket: ask, wait with a countdown, and tell done, refused and unknown
 //! apart.
 
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use ticket_admin::{
-    Action, Answer, Body, Call, Client, Code, Failure, Mode, Outcome, Plan, Progress, REASON_MAX,
-    RequestId, Role, TicketView, Verb, View,
+    Action, Answer, Body, Call, Client, Code, Failure, Mode, Outcome, Progress, REASON_MAX,
+    RequestId, Role, TicketState, TicketView, Verb, View,
 };
 
 use crate::args::{Change, Global, Grant, Move, Which};
@@ -15,6 +14,7 @@ use crate::ask;
 use crate::clock;
 use crate::connect::{QUERY, Target, no_such};
 use crate::output::{Output, Paint, Stop};
+use crate::plan;
 use crate::progress::Countdown;
 
 /// A grant is a few round trips, unless an old lease has to end first.
@@ -29,17 +29,16 @@ const WAIT_REVOKE: Duration = Duration::from_secs(15);
 const WAIT_OWN_MAX: Duration = Duration::from_secs(600);
 
 /// The daemon answers by the deadline it was told; this much later its answer is not coming.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// How often the countdown is redrawn.
 const TICK: Duration = Duration::from_millis(200);
 
 /// One wish, ready to be sent.
-struct Wish {
-    verb: Verb,
-    ticket: String,
+pub(crate) struct Wish {
+    pub(crate) verb: Verb,
+    pub(crate) ticket: String,
     request: RequestId,
-    dry_run: bool,
 }
 
 /// `ticket grant`.
@@ -103,16 +102,37 @@ fn carry_out(
         ticket: ticket.name.clone(),
         verb,
         request,
-        dry_run,
     };
     let wait = global.wait(own_wait(&wish.verb, ticket));
     if dry_run {
-        return plan(&target, &mut client, out, &wish, wait.min(WAIT_GRANT));
+        let known = plan::Known {
+            view: &view,
+            ticket,
+        };
+        return plan::dry_run(
+            &target,
+            &mut client,
+            out,
+            &wish,
+            &known,
+            wait.min(WAIT_GRANT),
+        );
     }
     confirm(global, out, &wish, ticket)?;
     // The wait counts from the operator's last word.
-    let outcome = act(&target, &mut client, out, &wish, Instant::now(), wait)?;
+    let mut outcome = act(&target, &mut client, out, &wish, Instant::now(), wait)?;
+    if outcome.previous_holder.is_none() && holds(ticket) {
+        outcome.previous_holder = ticket
+            .holder
+            .clone()
+            .filter(|old| outcome.holder.as_ref() != Some(old));
+    }
     Ok(done(out, &wish, &outcome, start.elapsed()))
+}
+
+/// Whether the holder shown holds it now.
+fn holds(ticket: &TicketView) -> bool {
+    matches!(ticket.state, TicketState::Granted | TicketState::Moving)
 }
 
 /// The ticket that is named, or the only one.
@@ -244,7 +264,7 @@ fn act(
             }
             Ok(Some(Body::Error(failure))) => {
                 countdown.finish(false);
-                return Err(with_retry(wish, failure).into());
+                return Err(advise(wish, failure).into());
             }
             Ok(Some(Body::Event(_))) => {}
             Ok(Some(Body::Ok(_))) => {
@@ -265,7 +285,8 @@ fn act(
     }
 }
 
-fn action(wish: &Wish, wait: Duration) -> Action {
+/// What the daemon is told.
+pub(crate) fn action(wish: &Wish, wait: Duration) -> Action {
     Action {
         request: wish.request,
         ticket: wish.ticket.clone(),
@@ -287,6 +308,20 @@ fn lost(target: &Target, wish: &Wish, why: &str) -> Failure {
         target.daemon()
     );
     with_retry(wish, Failure::new(Code::Unknown, what))
+}
+
+/// What the operator can do about a failure, where the daemon does not say.
+fn advise(wish: &Wish, mut failure: Failure) -> Failure {
+    if let (Code::Exists, Verb::Grant { to: Some(to), .. }) = (failure.code, &wish.verb) {
+        // Its holder goes on renewing: the end of the lease is of no interest.
+        failure.may_run_ms = None;
+        let hint = format!(
+            "`ticket move {} --to {to}`, or revoke it first",
+            wish.ticket
+        );
+        failure.hint.get_or_insert(hint);
+    }
+    with_retry(wish, failure)
 }
 
 /// An unknown outcome can be asked for again without doing anything twice.
@@ -383,128 +418,6 @@ fn done(out: &Output, wish: &Wish, outcome: &Outcome, took: Duration) -> Code {
     }
     out.print(&text);
     Code::Done
-}
-
-/// `--dry-run`.
-fn plan(
-    target: &Target,
-    client: &mut Client,
-    out: &Output,
-    wish: &Wish,
-    wait: Duration,
-) -> Result<Code, Stop> {
-    let end = Instant::now() + wait;
-    let plan = match client.call(Call::Plan(action(wish, wait)), end + GRACE) {
-        Ok(Some(Body::Ok(Answer::Plan(plan)))) => plan,
-        Ok(Some(Body::Error(failure))) => return Err(failure.into()),
-        Ok(Some(_)) => return Err(target.wrong_answer().into()),
-        Ok(None) => return Err(target.silent().into()),
-        Err(error) => return Err(target.explain(&error).into()),
-    };
-    let code = match (plan.feasible, plan.code) {
-        (true, _) => Code::Done,
-        (false, code) => code
-            .filter(|code| *code != Code::Done)
-            .unwrap_or(Code::Error),
-    };
-    if out.json {
-        out.print_json(plan_json(wish, &plan, code));
-    } else {
-        out.print(&plan_text(out, wish, &plan, code));
-    }
-    Ok(code)
-}
-
-fn plan_json(wish: &Wish, plan: &Plan, code: Code) -> serde_json::Value {
-    let checks: Vec<_> = plan
-        .checks
-        .iter()
-        .map(|check| json!({"what": check.what, "ok": check.ok, "detail": check.detail}))
-        .collect();
-    let steps: Vec<_> = plan
-        .steps
-        .iter()
-        .map(|step| {
-            json!({
-                "what": step.what,
-                "takes_seconds": step.takes_ms.map(clock::seconds),
-                "at_most_seconds": step.at_most_ms.map(clock::seconds),
-            })
-        })
-        .collect();
-    json!({
-        "result": "plan",
-        "verb": wish.verb.name(),
-        "dry_run": wish.dry_run,
-        "ticket": wish.ticket,
-        "feasible": plan.feasible,
-        "code": code.number(),
-        "name": code.name(),
-        "checks": checks,
-        "steps": steps,
-        "takes_seconds": plan.takes_ms.map(clock::seconds),
-        "service_gap_seconds": plan.gap_ms.map(clock::seconds),
-    })
-}
-
-fn plan_text(out: &Output, wish: &Wish, plan: &Plan, code: Code) -> String {
-    let style = out.style;
-    let good = style.paint(
-        Paint::Good,
-        &format!("{} ok", style.symbol('\u{2713}', '+')),
-    );
-    let bad = style.paint(Paint::Bad, &format!("{} no", style.symbol('\u{2717}', 'x')));
-    let mut text = format!(
-        "dry run: {} {}; nothing is changed\n",
-        wish.verb.name(),
-        wish.ticket
-    );
-    let wide = plan
-        .checks
-        .iter()
-        .map(|check| check.what.chars().count())
-        .max()
-        .unwrap_or(0);
-    for check in &plan.checks {
-        let mark = if check.ok { &good } else { &bad };
-        let _ = writeln!(text, "  {mark}  {:wide$}  {}", check.what, check.detail);
-    }
-    let steps = plan.steps.len();
-    let wide = plan
-        .steps
-        .iter()
-        .map(|step| step.what.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (number, step) in plan.steps.iter().enumerate() {
-        let time = match (step.takes_ms, step.at_most_ms) {
-            (Some(ms), Some(most)) => {
-                format!("about {}, {} at most", clock::span(ms), clock::span(most))
-            }
-            (Some(ms), None) => format!("about {}", clock::span(ms)),
-            (None, Some(most)) => format!("{} at most", clock::span(most)),
-            (None, None) => String::new(),
-        };
-        let line = format!("  {}/{steps} {:wide$}  {time}", number + 1, step.what);
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    if !plan.feasible {
-        let line = format!("would be refused (exit {}, {})", code.number(), code.name());
-        text.push_str(&format!("{} {line}\n", style.paint(Paint::Bad, "result:")));
-        return text;
-    }
-    let takes = plan
-        .takes_ms
-        .map(|ms| format!(", would take about {}", clock::span(ms)));
-    let gap = plan
-        .gap_ms
-        .map(|ms| format!(", service gap about {}", clock::span(ms)));
-    let rest = format!("{}{}", takes.unwrap_or_default(), gap.unwrap_or_default());
-    text.push_str(&format!(
-        "{} possible{rest}\n",
-        style.paint(Paint::Good, "result:")
-    ));
-    text
 }
 
 /// Whether a ticket is an operator's alone.

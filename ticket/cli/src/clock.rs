@@ -3,11 +3,12 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// A span for reading: `0.3s`, `36s`, `4m 10s`, `3h 12m`, `2d 4h`.
+/// A span for reading: `8ms`, `0.3s`, `36s`, `4m 10s`, `3h 12m`, `2d 4h`.
 pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
     match ms {
-        0..10_000 => format!("{}.{}s", seconds, ms % 1_000 / 100),
+        0..100 => format!("{ms}ms"),
+        100..10_000 => format!("{}.{}s", seconds, ms % 1_000 / 100),
         10_000..120_000 => format!("{seconds}s"),
         120_000..7_200_000 => two(seconds / 60, "m", seconds % 60, "s"),
         7_200_000..172_800_000 => two(seconds / 3_600, "h", seconds / 60 % 60, "m"),
@@ -124,7 +125,8 @@ mod tests {
     #[test]
     fn spans_read_well() {
         let cases = [
-            (0, "0.0s"),
+            (0, "0ms"),
+            (99, "99ms"),
             (340, "0.3s"),
             (9_999, "9.9s"),
             (36_400, "36s"),

@@ -20,6 +20,10 @@ const CERTIFICATE_DAYS: i64 = 30;
 /// Two members' real-time clocks this far apart make logs unreadable. Leases do not mind.
 const SKEW_MS: u64 = 1_000;
 
+/// A connection that has been silent for so long is probably dead: the link says something at least
+/// every six seconds.
+const SILENT_MS: u64 = 9_000;
+
 /// `ticket peers`.
 pub(crate) fn peers(global: &Global, out: &Output) -> Result<Code, Stop> {
     let view = look(global)?;
@@ -114,6 +118,9 @@ fn row(style: Style, member: &MemberView, now: &Now) -> Vec<Cell> {
     let (symbol, word, paint) = match (member.state, member.voting) {
         (MemberState::Me | MemberState::Up, Some(false)) => ('!', "no vote", Paint::Warn),
         (MemberState::Me, _) => (full, "here", Paint::Good),
+        (MemberState::Up, _) if member.heard_ago_ms.is_some_and(|ms| ms > SILENT_MS) => {
+            (style.symbol('\u{25d0}', '~'), "silent", Paint::Warn)
+        }
         (MemberState::Up, _) => (full, "up", Paint::Good),
         (MemberState::Down, _) => (style.symbol('\u{2717}', 'x'), "down", Paint::Bad),
         (MemberState::Never, _) => (style.symbol('\u{25cb}', 'o'), "never seen", Paint::Bad),

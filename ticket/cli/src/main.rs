@@ -16,6 +16,7 @@ mod init;
 mod issue;
 mod json;
 mod output;
+mod plan;
 mod progress;
 mod table;
 mod tickets;

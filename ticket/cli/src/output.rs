@@ -265,7 +265,7 @@ fn failure_text(failure: &Failure, style: Style) -> String {
     let code = failure.code;
     let (symbol, word, paint) = match code {
         Code::Unknown => ('?', "unknown", Paint::Warn),
-        Code::Timeout => (style.symbol('\u{2026}', '.'), "not over", Paint::Warn),
+        Code::Timeout => (style.symbol('\u{2026}', '.'), "timeout", Paint::Warn),
         Code::Usage | Code::Config | Code::NotConnected | Code::Io | Code::Unavailable => {
             (style.symbol('\u{2717}', 'x'), "failed", Paint::Bad)
         }

@@ -1,6 +1,6 @@
 //! The countdown: what a command waits for, and for how long.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ticket_admin::Progress;
 
@@ -18,7 +18,14 @@ pub(crate) struct Countdown<'a> {
     last: Option<(Progress, Instant)>,
     /// When the phase shown began.
     phase_since: Instant,
+    /// Whether the phase was announced, where no line can be rewritten.
+    announced: bool,
+    /// Leaves a line behind for every phase: a move's are worth reading afterwards.
+    record: bool,
 }
+
+/// A phase that is shorter is not worth a line in a log.
+const WORTH_A_LINE: Duration = Duration::from_secs(1);
 
 impl<'a> Countdown<'a> {
     /// For the wish `verb ticket`, which waits until `end`.
@@ -32,6 +39,8 @@ impl<'a> Countdown<'a> {
             end,
             last: None,
             phase_since: now,
+            announced: false,
+            record: verb == "move",
         }
     }
 
@@ -45,41 +54,32 @@ impl<'a> Countdown<'a> {
         if fresh {
             self.end_step(true);
             self.phase_since = now;
-            if !self.out.live && progress.step.is_none() {
-                self.out.remark(&format!(
-                    "{}: waiting: {}",
-                    self.what,
-                    progress_text(progress)
-                ));
-            }
+            self.announced = false;
         }
         self.last = Some((progress.clone(), now));
         self.draw();
     }
 
     /// Redraws the line.
-    pub(crate) fn draw(&self) {
+    pub(crate) fn draw(&mut self) {
+        let now = Instant::now();
         if !self.out.live {
+            self.announce(now);
             return;
         }
-        let now = Instant::now();
         let left = self.end.saturating_duration_since(now);
         let waited = now.saturating_duration_since(self.start);
-        let span = |duration: std::time::Duration| {
+        let span = |duration: Duration| {
             clock::span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
         };
         let text = match &self.last {
             None => format!("{}: asking", self.what),
             Some((progress, at)) => {
-                let mut progress = progress.clone();
-                let since = u64::try_from(now.saturating_duration_since(*at).as_millis());
-                progress.until_ms = progress
-                    .until_ms
-                    .map(|ms| ms.saturating_sub(since.unwrap_or(u64::MAX)));
-                let steps = steps(&progress);
+                let progress = aged(progress, now.saturating_duration_since(*at));
                 format!(
-                    "{}: {steps}waiting: {}",
+                    "{}: {}waiting: {}",
                     self.what,
+                    steps(&progress),
                     progress_text(&progress)
                 )
             }
@@ -88,6 +88,24 @@ impl<'a> Countdown<'a> {
         self.out.rewrite(&format!(
             "{text} {}",
             self.out.err_style.paint(Paint::Dim, &times)
+        ));
+    }
+
+    /// In a log: one line for a phase that lasts.
+    fn announce(&mut self, now: Instant) {
+        let Some((progress, at)) = &self.last else {
+            return;
+        };
+        let lasts = now.saturating_duration_since(self.phase_since) >= WORTH_A_LINE;
+        if self.announced || !lasts {
+            return;
+        }
+        let progress = aged(progress, now.saturating_duration_since(*at));
+        self.announced = true;
+        self.out.remark(&format!(
+            "{}: waiting: {}",
+            self.what,
+            progress_text(&progress)
         ));
     }
 
@@ -102,7 +120,7 @@ impl<'a> Countdown<'a> {
         let Some((progress, _)) = self.last.take() else {
             return;
         };
-        if progress.step.is_none() {
+        if progress.step.is_none() && !self.record {
             return;
         }
         let took = u64::try_from(self.phase_since.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -123,6 +141,14 @@ impl<'a> Countdown<'a> {
         );
         self.out.remark(&line);
     }
+}
+
+/// The same, some time later.
+fn aged(progress: &Progress, age: Duration) -> Progress {
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let mut progress = progress.clone();
+    progress.until_ms = progress.until_ms.map(|ms| ms.saturating_sub(age));
+    progress
 }
 
 /// `2/5 `.

@@ -210,13 +210,28 @@ fn describe(style: Style, view: &View, ticket: &TicketView, now: &Now) -> String
         line(label, &value);
     }
     if ticket.blocked.is_empty() {
-        line("blocked by", "nothing");
+        let (label, value) = no_blocker(ticket);
+        line(label, &value);
     }
     for (number, blocker) in ticket.blocked.iter().enumerate() {
         let label = if number == 0 { "blocked by" } else { "" };
         line(label, &style.paint(Paint::Warn, &format!("! {blocker}")));
     }
     text
+}
+
+/// What to say when nothing is in the way.
+fn no_blocker(ticket: &TicketView) -> (&'static str, String) {
+    let grant = format!("`ticket grant {} --to SITE`", ticket.name);
+    match ticket.state {
+        TicketState::None => ("waits for", format!("its first grant: {grant}")),
+        TicketState::Revoked => (
+            "waits for",
+            format!("an operator, it never comes back by itself: {grant}"),
+        ),
+        TicketState::Lost if is_manual(ticket) => ("waits for", format!("an operator: {grant}")),
+        _ => ("blocked by", "nothing".to_owned()),
+    }
 }
 
 /// Everything known, one label and text each, the urgent first.
@@ -290,23 +305,22 @@ fn lease_facts(style: Style, ticket: &TicketView, now: &Now) -> Vec<(&'static st
             true => Paint::Warn,
             false => Paint::Good,
         };
+        let bar = style.paint(paint, &bar);
         let renewed = lease
             .renewed_ago_ms
             .map(|ms| format!(", renewed {} ago", span(ms)));
-        let sure = if lease.exact {
-            ""
-        } else {
-            " (at most: the holder does not answer)"
+        let time = match lease.exact {
+            true => format!("{} of {} left", span(lease.left_ms), span(whole)),
+            // Another member only knows what it has to assume.
+            false => format!(
+                "{} of {} left at most",
+                span(lease.left_ms.min(whole)),
+                span(whole)
+            ),
         };
         facts.push((
             "lease",
-            format!(
-                "{} {} of {} left{}{sure}",
-                style.paint(paint, &bar),
-                span(lease.left_ms),
-                span(whole),
-                renewed.unwrap_or_default(),
-            ),
+            format!("{bar} {time}{}", renewed.unwrap_or_default()),
         ));
     }
     if let Some(ms) = ticket.may_run_ms
@@ -370,17 +384,13 @@ fn one_vote(style: Style, vote: &VoteView) -> String {
         (true, false) => ('-', "no", Paint::Plain),
         (false, _) => (style.symbol('\u{2717}', 'x'), "silent", Paint::Bad),
     };
-    let obligation = vote.obligation_left_ms.filter(|ms| *ms > 0);
-    let obligation = obligation
-        .map(|ms| format!(" {}", span(ms)))
-        .unwrap_or_default();
     let note = vote
         .note
         .as_ref()
         .map(|note| format!(" ({note})"))
         .unwrap_or_default();
     format!(
-        "{} {}{obligation}{note}",
+        "{} {}{note}",
         vote.member,
         style.paint(paint, &format!("{symbol} {word}"))
     )

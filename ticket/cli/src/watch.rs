@@ -119,9 +119,14 @@ fn print(out: &Output, event: &Event) {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
+    // Many texts begin with what stands in the column before.
+    let text = text
+        .strip_prefix(about)
+        .and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(&text);
     let kind = out
         .style
-        .paint(paint, &format!("{symbol} {:<12}", event.kind));
+        .paint(paint, &format!("{symbol} {:<17}", event.kind));
     out.print(&format!(
         "{} #{:<4} {kind} {about:<12} {text}\n",
         clock::clock_of_unix(event.at_unix_ms),
