@@ -69,18 +69,30 @@ impl Acceptor {
     }
 
     pub(crate) fn accepted_key(&self) -> Option<(Ballot, Seq)> {
-        self.record.accepted.as_ref().map(|accepted| (accepted.ballot, accepted.seq))
+        self.record
+            .accepted
+            .as_ref()
+            .map(|accepted| (accepted.ballot, accepted.seq))
     }
 
     fn value(&self) -> Option<&Value> {
-        self.record.accepted.as_ref().map(|accepted| &accepted.value)
+        self.record
+            .accepted
+            .as_ref()
+            .map(|accepted| &accepted.value)
     }
 
     /// Whom it protects now.
     pub(crate) fn obliged(&self, ctx: &Context) -> Option<Obliged> {
-        let held = self.value().filter(|value| value.hold.is_some() && value.is_held());
+        let held = self
+            .value()
+            .filter(|value| value.hold.is_some() && value.is_held());
         if let Some(value) = held {
-            return Some(Obliged { owner: Some(value.owner), term: value.term, left_ms: None });
+            return Some(Obliged {
+                owner: Some(value.owner),
+                term: value.term,
+                left_ms: None,
+            });
         }
         if let Some(obligation) = self.obligation.filter(|o| o.is_running(ctx.now)) {
             return Some(Obliged {
@@ -91,7 +103,11 @@ impl Acceptor {
         }
         if ctx.now < ctx.restart_until {
             let left_ms = Some(whole_millis(ctx.restart_until.since(ctx.now)));
-            return Some(Obliged { owner: None, term: Term::NONE, left_ms });
+            return Some(Obliged {
+                owner: None,
+                term: Term::NONE,
+                left_ms,
+            });
         }
         None
     }
@@ -119,7 +135,11 @@ impl Acceptor {
             return Err(Reason::Passed);
         }
         if ballot == self.record.promised {
-            return if purpose == self.record.promised_for { Ok(false) } else { Err(Reason::Purpose) };
+            return if purpose == self.record.promised_for {
+                Ok(false)
+            } else {
+                Err(Reason::Purpose)
+            };
         }
         let wait = match purpose {
             Purpose::Owner => ctx.unsure_until,
@@ -208,7 +228,11 @@ impl Acceptor {
         let allowed = value.owner == obligation.owner
             && (value.is_held()
                 || (offer.from == obligation.owner && offer.release == Some(obligation.term)));
-        if allowed { Ok(()) } else { Err(Reason::Obliged) }
+        if allowed {
+            Ok(())
+        } else {
+            Err(Reason::Obliged)
+        }
     }
 
     /// What accepting the offer makes of the obligation.
@@ -239,11 +263,17 @@ impl Acceptor {
             span_ms: (!value.class.is_manual())
                 .then(|| whole_millis(value.class.lease() + value.class.acquire_after())),
         };
-        let same = self.obligation.filter(|o| o.owner == value.owner && o.is_running(ctx.now));
+        let same = self
+            .obligation
+            .filter(|o| o.owner == value.owner && o.is_running(ctx.now));
         if let (Some(last), true) = (same, ctx.rules.obligation_maximum()) {
             until = until.max(last.until);
             owed.term = owed.term.max(last.term);
-            if let Some(before) = self.record.owed.filter(|before| before.owner == value.owner) {
+            if let Some(before) = self
+                .record
+                .owed
+                .filter(|before| before.owner == value.owner)
+            {
                 owed.span_ms = match (owed.span_ms, before.span_ms) {
                     (Some(new), Some(old)) => Some(new.max(old)),
                     _ => None,
@@ -251,7 +281,11 @@ impl Acceptor {
             }
         }
         self.record.owed = Some(owed);
-        self.obligation = Some(Obligation { owner: value.owner, term: owed.term, until });
+        self.obligation = Some(Obligation {
+            owner: value.owner,
+            term: owed.term,
+            until,
+        });
     }
 
     /// The holder's lease goes on. Writes nothing: whom the acceptor owes is on disk since the
@@ -288,10 +322,17 @@ impl Acceptor {
     /// The holder of this term confirms that nothing of it runs any more.
     pub(crate) fn release(&mut self, rules: Rules, from: MemberId, term: Term) -> Changed {
         let that_term = |owed: Term| owed == term || !rules.release_only_that_term();
-        if self.obligation.is_some_and(|o| o.owner == from && that_term(o.term)) {
+        if self
+            .obligation
+            .is_some_and(|o| o.owner == from && that_term(o.term))
+        {
             self.obligation = None;
         }
-        if self.record.owed.is_some_and(|o| o.owner == from && that_term(o.term)) {
+        if self
+            .record
+            .owed
+            .is_some_and(|o| o.owner == from && that_term(o.term))
+        {
             self.record.owed = None;
             return true;
         }

@@ -46,12 +46,21 @@ impl Participant {
             forced: current.forced.clone(),
             ..*current
         };
-        let giving_up = held.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Move);
-        Some(Change { value, lease: !revoked && !giving_up, release: None })
+        let giving_up = held
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.cause != StopCause::Move);
+        Some(Change {
+            value,
+            lease: !revoked && !giving_up,
+            release: None,
+        })
     }
 
     fn release_change(&self, t: usize, current: &Value) -> Option<Change> {
-        let Holding::Releasing(releasing) = &self.tickets[t].holding else { return None };
+        let Holding::Releasing(releasing) = &self.tickets[t].holding else {
+            return None;
+        };
         if current.term != releasing.term || current.owner != self.me {
             return None;
         }
@@ -68,7 +77,11 @@ impl Participant {
             forced: current.forced.clone(),
             ..*current
         };
-        Some(Change { value, lease: false, release: Some(releasing.term) })
+        Some(Change {
+            value,
+            lease: false,
+            release: Some(releasing.term),
+        })
     }
 
     /// A majority accepted a value of ours. `base` is when its lease began.
@@ -95,17 +108,18 @@ impl Participant {
         let ticket = self.tickets[t].id;
         for p in 0..self.peers.len() {
             let to = self.peers[p].id;
-            self.send(to, Part::Notice { ticket, accepted: accepted.clone(), over: false });
+            self.send(
+                to,
+                Part::Notice {
+                    ticket,
+                    accepted: accepted.clone(),
+                    over: false,
+                },
+            );
         }
     }
 
-    fn granted(
-        &mut self,
-        t: usize,
-        purpose: Purpose,
-        accepted: &Accepted,
-        base: Option<Time>,
-    ) {
+    fn granted(&mut self, t: usize, purpose: Purpose, accepted: &Accepted, base: Option<Time>) {
         let (now, value) = (self.now, &accepted.value);
         let deadline = match base {
             _ if value.class.is_manual() => Time::NEVER,
@@ -163,7 +177,9 @@ impl Participant {
     fn own_chosen(&mut self, t: usize, accepted: &Accepted, base: Option<Time>) {
         let now = self.now;
         let class = accepted.value.class;
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         if now >= held.deadline && !held.hold_agreed && !held.lapsed {
             return self.lapse(t);
         }
@@ -171,7 +187,9 @@ impl Participant {
         if let (Some(base), false) = (base, class.is_manual()) {
             self.extend_lease(t, base);
         }
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         let value = &held.value;
         let stop = match value.phase {
             Phase::Moving(_) if held.stop.is_none() && held.transfer.is_some() => {
@@ -195,13 +213,25 @@ impl Participant {
         let ticket = self.name(t);
         if grant_due {
             let (ticket, standby) = (ticket.clone(), standby_now);
-            self.order(ClusterCommand::Grant { ticket, term, deadline: None, standby });
+            self.order(ClusterCommand::Grant {
+                ticket,
+                term,
+                deadline: None,
+                standby,
+            });
         }
         if let Some((on, reason)) = hold {
             if on {
-                self.order(ClusterCommand::HoldAgreed { ticket: ticket.clone(), term });
+                self.order(ClusterCommand::HoldAgreed {
+                    ticket: ticket.clone(),
+                    term,
+                });
             }
-            self.event(Event::Hold { ticket: ticket.clone(), on, reason });
+            self.event(Event::Hold {
+                ticket: ticket.clone(),
+                on,
+                reason,
+            });
         }
         if let Some(on) = standby {
             self.order(ClusterCommand::Standby { ticket, term, on });
@@ -218,7 +248,9 @@ impl Participant {
     /// A lease that began at `base` is agreed.
     pub(crate) fn extend_lease(&mut self, t: usize, base: Time) {
         let (now, final_lapse) = (self.now, self.config.rules.lapse_is_final());
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         let deadline = base.after(held.value.class.lease());
         if deadline <= held.deadline || deadline <= now {
             return;
@@ -232,7 +264,11 @@ impl Participant {
         held.deadline = deadline;
         let term = held.term;
         let ticket = self.name(t);
-        self.order(ClusterCommand::Extend { ticket, term, deadline });
+        self.order(ClusterCommand::Extend {
+            ticket,
+            term,
+            deadline,
+        });
         self.touch(t);
     }
 
@@ -244,13 +280,27 @@ impl Participant {
             (Some(job), StopCause::Move) => Some(job.deadline),
             _ => None,
         };
-        let Some(held) = self.tickets[t].held_mut() else { return };
-        held.stop = Some(Stop { id, cause, confirmed, again_at: Time::NEVER, failures: 0 });
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
+        held.stop = Some(Stop {
+            id,
+            cause,
+            confirmed,
+            again_at: Time::NEVER,
+            failures: 0,
+        });
         let term = held.term;
         let lease = (held.deadline != Time::NEVER).then_some(held.deadline);
         let ticket = self.name(t);
         let deadline = until.or(lease);
-        self.order(ClusterCommand::Stop { ticket, term, stop: id, cause, deadline });
+        self.order(ClusterCommand::Stop {
+            ticket,
+            term,
+            stop: id,
+            cause,
+            deadline,
+        });
         self.touch(t);
     }
 
@@ -267,7 +317,10 @@ impl Participant {
         let class = self.tickets[t].config.class();
         let pause = (class.lease() + class.acquire_after()).max(self.config.round_timeout * 8);
         self.tickets[t].unfit_until = now.after(pause);
-        if self.tickets[t].held().is_some_and(|held| held.stop.is_none()) {
+        if self.tickets[t]
+            .held()
+            .is_some_and(|held| held.stop.is_none())
+        {
             self.order_stop(t, StopCause::StepDown);
         }
     }
@@ -276,7 +329,9 @@ impl Participant {
     pub(crate) fn advance_holding(&mut self, t: usize) {
         let now = self.now;
         let newer = self.tickets[t].known_place().0;
-        let Holding::Held(held) = &self.tickets[t].holding else { return };
+        let Holding::Held(held) = &self.tickets[t].holding else {
+            return;
+        };
         if held.lapsed {
             if newer > held.term {
                 self.tickets[t].holding = Holding::None;
@@ -301,25 +356,41 @@ impl Participant {
 
     fn repeat_stop(&mut self, t: usize) {
         let ticket = self.name(t);
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         let (term, end) = (held.term, held.deadline);
         let Some(stop) = &mut held.stop else { return };
         stop.again_at = Time::NEVER;
         let (stop, cause) = (stop.id, stop.cause);
         let deadline = (end != Time::NEVER).then_some(end);
-        self.order(ClusterCommand::Stop { ticket, term, stop, cause, deadline });
+        self.order(ClusterCommand::Stop {
+            ticket,
+            term,
+            stop,
+            cause,
+            deadline,
+        });
     }
 
     /// The lease ran out, or the register is no longer ours: the term is over for good.
     pub(crate) fn lapse(&mut self, t: usize) {
         let ticket = self.name(t);
         let keep = !self.config.rules.lapse_is_final();
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         let (term, held_up) = (held.term, held.value.hold.is_some());
         held.lapsed = true;
         let class = held.value.class;
-        self.event(Event::Lapsed { ticket: ticket.clone(), term });
-        self.order(ClusterCommand::Withdraw { ticket: ticket.clone(), term });
+        self.event(Event::Lapsed {
+            ticket: ticket.clone(),
+            term,
+        });
+        self.order(ClusterCommand::Withdraw {
+            ticket: ticket.clone(),
+            term,
+        });
         if !keep || class.is_manual() {
             self.tickets[t].holding = Holding::None;
         }
@@ -330,7 +401,12 @@ impl Participant {
         let ticket = &mut self.tickets[t];
         ticket.lead = None;
         ticket.candidate = None;
-        if ticket.proposal.round().is_some_and(|round| round.wish == Wish::Own) && !keep {
+        if ticket
+            .proposal
+            .round()
+            .is_some_and(|round| round.wish == Wish::Own)
+            && !keep
+        {
             ticket.proposal = Proposal::Idle;
         }
         self.job_lapsed(t);
@@ -342,12 +418,20 @@ impl Participant {
         let stop = self.next_stop(t);
         self.tickets[t].holding = Holding::Leftover { term, stop };
         let (ticket, cause) = (self.name(t), StopCause::Leftover);
-        self.order(ClusterCommand::Stop { ticket, term, stop, cause, deadline: None });
+        self.order(ClusterCommand::Stop {
+            ticket,
+            term,
+            stop,
+            cause,
+            deadline: None,
+        });
     }
 
     /// Everything is stopped. From here on the term is never resumed, not even after a restart.
     fn begin_release(&mut self, t: usize) {
-        let Some(held) = self.tickets[t].held() else { return };
+        let Some(held) = self.tickets[t].held() else {
+            return;
+        };
         let releasing = Releasing {
             term: held.term,
             transfer: held.transfer,
@@ -363,7 +447,11 @@ impl Participant {
         let state = &mut self.tickets[t];
         state.holding = Holding::Releasing(releasing);
         state.acceptor.record.resigned = state.acceptor.record.resigned.max(term);
-        if state.proposal.round().is_some_and(|round| round.wish == Wish::Own) {
+        if state
+            .proposal
+            .round()
+            .is_some_and(|round| round.wish == Wish::Own)
+        {
             state.proposal = Proposal::Idle;
             state.lead = None;
         }

@@ -35,8 +35,15 @@ impl Participant {
             _ => Step::Agree,
         };
         let not_before = Time::ZERO;
-        self.tickets[t].job =
-            Some(Job { origin, kind, deadline, step, sent: false, not_before, told: None });
+        self.tickets[t].job = Some(Job {
+            origin,
+            kind,
+            deadline,
+            step,
+            sent: false,
+            not_before,
+            told: None,
+        });
         self.tickets[t].retry_at = self.now;
         self.begin(t);
         self.touch(t);
@@ -91,8 +98,16 @@ impl Participant {
     fn ask_target(&mut self, t: usize) {
         let again = self.now.after(self.config.round_timeout);
         let id = self.tickets[t].id;
-        let Some(Job { kind: JobKind::Move { to, check, resend_at, .. }, .. }) =
-            &mut self.tickets[t].job
+        let Some(Job {
+            kind:
+                JobKind::Move {
+                    to,
+                    check,
+                    resend_at,
+                    ..
+                },
+            ..
+        }) = &mut self.tickets[t].job
         else {
             return;
         };
@@ -103,16 +118,19 @@ impl Participant {
     }
 
     pub(crate) fn job_timeout(&self, t: usize) -> Time {
-        let Some(job) = &self.tickets[t].job else { return Time::NEVER };
+        let Some(job) = &self.tickets[t].job else {
+            return Time::NEVER;
+        };
         let mut wake = job.deadline;
         if job.not_before > self.now {
             wake = wake.min(job.not_before);
         }
         match &job.kind {
             JobKind::Move { resend_at, .. } if job.step == Step::Check => wake.min(*resend_at),
-            JobKind::Revoke { over_at, agreed: Some(_) } if *over_at > self.now => {
-                wake.min(*over_at)
-            }
+            JobKind::Revoke {
+                over_at,
+                agreed: Some(_),
+            } if *over_at > self.now => wake.min(*over_at),
             _ => wake,
         }
     }
@@ -120,7 +138,9 @@ impl Participant {
     /// Looks after a job's deadline and its waits.
     pub(crate) fn advance_job(&mut self, t: usize) {
         let now = self.now;
-        let Some(job) = &self.tickets[t].job else { return };
+        let Some(job) = &self.tickets[t].job else {
+            return;
+        };
         if now >= job.deadline {
             return self.job_timed_out(t);
         }
@@ -128,7 +148,9 @@ impl Participant {
             JobKind::Move { resend_at, .. } if job.step == Step::Check && now >= *resend_at => {
                 self.ask_target(t);
             }
-            JobKind::Revoke { agreed: Some(term), .. } => {
+            JobKind::Revoke {
+                agreed: Some(term), ..
+            } => {
                 let (known, phase) = self.tickets[t].known_place();
                 if known == *term && matches!(phase, PhaseKind::Revoked | PhaseKind::Vacant) {
                     self.finish_done(t);
@@ -143,21 +165,37 @@ impl Participant {
     fn job_timed_out(&mut self, t: usize) {
         let missing = self.silent(t);
         let (holder, may_run_for) = self.may_run(t);
-        let Some(job) = &self.tickets[t].job else { return };
+        let Some(job) = &self.tickets[t].job else {
+            return;
+        };
         let (step, sent) = (job.step, job.sent);
         let no_majority = Outcome::Refused(Refused {
-            why: if holder.is_some() && missing.is_empty() { Why::MayRun } else { Why::NoMajority },
+            why: if holder.is_some() && missing.is_empty() {
+                Why::MayRun
+            } else {
+                Why::NoMajority
+            },
             missing: missing.clone(),
             holder,
             may_run_for,
         });
-        let unknown = |missing| Outcome::Unknown { step, missing, holder, may_run_for };
+        let unknown = |missing| Outcome::Unknown {
+            step,
+            missing,
+            holder,
+            may_run_for,
+        };
         let outcome = match &job.kind {
             JobKind::Grant { .. } if step == Step::Start => unknown(vec![self.me]),
             JobKind::Grant { .. } | JobKind::Standby { .. } if sent => unknown(missing),
             JobKind::Grant { .. } | JobKind::Standby { .. } => no_majority,
-            JobKind::Revoke { agreed: Some(_), .. } => match holder {
-                Some(holder) => Outcome::Pending { holder, may_run_for },
+            JobKind::Revoke {
+                agreed: Some(_), ..
+            } => match holder {
+                Some(holder) => Outcome::Pending {
+                    holder,
+                    may_run_for,
+                },
                 None => unknown(missing),
             },
             JobKind::Revoke { .. } if sent => unknown(missing),
@@ -186,7 +224,11 @@ impl Participant {
         let job = self.tickets[t].job.as_ref()?;
         match &job.kind {
             JobKind::Grant { force, .. } if self.now >= job.not_before => {
-                let purpose = if force.is_some() { Purpose::Force } else { Purpose::Grant };
+                let purpose = if force.is_some() {
+                    Purpose::Force
+                } else {
+                    Purpose::Grant
+                };
                 Some(Wish::Acquire(purpose))
             }
             _ => None,
@@ -213,7 +255,15 @@ impl Participant {
         highest: Term,
     ) -> Option<Change> {
         let job = self.tickets[t].job.as_ref()?;
-        let JobKind::Grant { term, phase, force, proposed } = &job.kind else { return None };
+        let JobKind::Grant {
+            term,
+            phase,
+            force,
+            proposed,
+        } = &job.kind
+        else {
+            return None;
+        };
         let (named, force, proposed) = ((*term, *phase), force.clone(), *proposed);
         let found = place(current);
         // A revoke may have been completed while its grant was waiting for it.
@@ -239,7 +289,9 @@ impl Participant {
             return None;
         };
         let job = self.tickets[t].job.as_ref()?;
-        let JobKind::Revoke { agreed, over_at } = &job.kind else { return None };
+        let JobKind::Revoke { agreed, over_at } = &job.kind else {
+            return None;
+        };
         let over = *agreed == Some(current.term) && self.now >= *over_at;
         if agreed.is_some_and(|term| term != current.term) {
             self.refuse_changed(t, Some(current));
@@ -254,13 +306,22 @@ impl Participant {
             Phase::Granted | Phase::Moving(_) | Phase::Revoking => Phase::Revoking,
             Phase::Vacant(_) | Phase::Revoked => Phase::Revoked,
         };
-        let value = Value { phase, ..current.clone() };
-        Some(Change { value, lease: false, release: None })
+        let value = Value {
+            phase,
+            ..current.clone()
+        };
+        Some(Change {
+            value,
+            lease: false,
+            release: None,
+        })
     }
 
     /// A value of ours leaves: from here on an operator cannot be told that nothing happened.
     pub(crate) fn note_sent(&mut self, t: usize, value: &Value) {
-        let Some(job) = &mut self.tickets[t].job else { return };
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
         job.sent = true;
         if let JobKind::Grant { proposed, .. } = &mut job.kind
             && value.owner == self.me
@@ -273,7 +334,9 @@ impl Participant {
     pub(crate) fn note_obliged(&mut self, t: usize, round: &Round) {
         let free = self.free_at(round);
         let now = self.now;
-        let Some(job) = &mut self.tickets[t].job else { return };
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
         match &mut job.kind {
             JobKind::Grant { force: None, .. }
                 if round.wish == Wish::Acquire(Purpose::Grant) && free > now =>
@@ -282,7 +345,8 @@ impl Participant {
                     let (holder, may_run_for) = self.may_run(t);
                     let outcome = Outcome::Refused(Refused {
                         holder,
-                        may_run_for: may_run_for.max((free != Time::NEVER).then(|| free.since(now))),
+                        may_run_for: may_run_for
+                            .max((free != Time::NEVER).then(|| free.since(now))),
                         ..Refused::because(Why::MayRun)
                     });
                     return self.finish(t, outcome);
@@ -298,20 +362,32 @@ impl Participant {
     }
 
     pub(crate) fn job_granted(&mut self, t: usize) {
-        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+        if let Some(Job {
+            kind: JobKind::Grant { .. },
+            ..
+        }) = &self.tickets[t].job
+        {
             let me = self.me;
             self.progress(t, Step::Start, vec![me], None);
         }
     }
 
     pub(crate) fn job_started(&mut self, t: usize) {
-        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+        if let Some(Job {
+            kind: JobKind::Grant { .. },
+            ..
+        }) = &self.tickets[t].job
+        {
             self.finish_done(t);
         }
     }
 
     pub(crate) fn job_start_failed(&mut self, t: usize, reason: String) {
-        if let Some(Job { kind: JobKind::Grant { .. }, .. }) = &self.tickets[t].job {
+        if let Some(Job {
+            kind: JobKind::Grant { .. },
+            ..
+        }) = &self.tickets[t].job
+        {
             self.refuse(t, Why::StartFailed(reason));
         }
     }
@@ -319,11 +395,15 @@ impl Participant {
     /// The holder's own round was agreed.
     pub(crate) fn job_own_chosen(&mut self, t: usize) {
         let now = self.now;
-        let Some(held) = self.tickets[t].held() else { return };
+        let Some(held) = self.tickets[t].held() else {
+            return;
+        };
         let (phase, standby, term) = (held.value.phase, held.value.standby, held.term);
         let until = held.deadline;
         let me = self.me;
-        let Some(job) = &mut self.tickets[t].job else { return };
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
         match &mut job.kind {
             JobKind::Standby { on } if *on == standby => self.finish_done(t),
             JobKind::Move { .. }
@@ -332,7 +412,10 @@ impl Participant {
                 let left = job.deadline.since(now);
                 self.progress(t, Step::Stop, vec![me], Some(left));
             }
-            JobKind::Revoke { agreed: agreed @ None, over_at } if phase == Phase::Revoking => {
+            JobKind::Revoke {
+                agreed: agreed @ None,
+                over_at,
+            } if phase == Phase::Revoking => {
                 *agreed = Some(term);
                 *over_at = Time::NEVER;
                 let left = (until != Time::NEVER).then(|| until.since(now));
@@ -343,20 +426,30 @@ impl Participant {
     }
 
     pub(crate) fn job_rolled_back(&mut self, t: usize, reason: String) {
-        if let Some(Job { kind: JobKind::Move { .. }, .. }) = &self.tickets[t].job {
+        if let Some(Job {
+            kind: JobKind::Move { .. },
+            ..
+        }) = &self.tickets[t].job
+        {
             self.refuse(t, Why::StopFailed(reason));
         }
     }
 
     pub(crate) fn job_releasing(&mut self, t: usize) {
-        if let Some(Job { kind: JobKind::Move { .. }, .. }) = &self.tickets[t].job {
+        if let Some(Job {
+            kind: JobKind::Move { .. },
+            ..
+        }) = &self.tickets[t].job
+        {
             self.progress(t, Step::Release, Vec::new(), None);
         }
     }
 
     /// The release is agreed: a move goes on at its target.
     pub(crate) fn job_released(&mut self, t: usize, accepted: &Accepted) {
-        let Some(job) = &self.tickets[t].job else { return };
+        let Some(job) = &self.tickets[t].job else {
+            return;
+        };
         match &job.kind {
             JobKind::Move { to, .. } => {
                 let (to, deadline, term) = (*to, job.deadline, accepted.value.term);
@@ -380,11 +473,18 @@ impl Participant {
     /// The lease ran out under a job.
     pub(crate) fn job_lapsed(&mut self, t: usize) {
         match self.tickets[t].job.as_ref().map(|job| &job.kind) {
-            Some(JobKind::Revoke { agreed: Some(_), .. }) => {
+            Some(JobKind::Revoke {
+                agreed: Some(_), ..
+            }) => {
                 // It goes on as if another member had asked: the obligations' end decides.
-                let end = self.tickets[t].acceptor.obligation.map_or(self.now, |o| o.until);
-                if let Some(Job { kind: JobKind::Revoke { over_at, .. }, .. }) =
-                    &mut self.tickets[t].job
+                let end = self.tickets[t]
+                    .acceptor
+                    .obligation
+                    .map_or(self.now, |o| o.until);
+                if let Some(Job {
+                    kind: JobKind::Revoke { over_at, .. },
+                    ..
+                }) = &mut self.tickets[t].job
                 {
                     *over_at = end;
                 }
@@ -398,7 +498,10 @@ impl Participant {
 
     pub(crate) fn revoke_chosen(&mut self, t: usize, value: &Value) {
         let now = self.now;
-        let Some(Job { kind: JobKind::Revoke { agreed, over_at }, .. }) = &mut self.tickets[t].job
+        let Some(Job {
+            kind: JobKind::Revoke { agreed, over_at },
+            ..
+        }) = &mut self.tickets[t].job
         else {
             return;
         };
@@ -412,16 +515,30 @@ impl Participant {
 
     /// Another member asks whether this site could run a ticket.
     pub(crate) fn on_check(&mut self, from: MemberId, ticket: TicketId, check: u64) {
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         self.check_for(t, from, check);
     }
 
     pub(crate) fn on_checked(&mut self, ticket: TicketId, check: u64, result: Result<(), String>) {
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         let (now, me) = (self.now, self.me);
         let id = self.random.next();
-        let Some(job) = &mut self.tickets[t].job else { return };
-        let JobKind::Move { to, check: asked, transfer, .. } = &mut job.kind else { return };
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
+        let JobKind::Move {
+            to,
+            check: asked,
+            transfer,
+            ..
+        } = &mut job.kind
+        else {
+            return;
+        };
         if *asked != check || job.step != Step::Check {
             return;
         }
@@ -429,7 +546,12 @@ impl Participant {
             return self.refuse(t, Why::TargetUnfit(reason));
         }
         let wait_ms = whole_millis(job.deadline.since(now));
-        let planned = Transfer { id, from: me, to: *to, wait_ms };
+        let planned = Transfer {
+            id,
+            from: me,
+            to: *to,
+            wait_ms,
+        };
         *transfer = Some(planned);
         match self.tickets[t].held_mut() {
             Some(held) if !held.on_hold() && held.stop.is_none() => held.transfer = Some(planned),
@@ -446,7 +568,10 @@ impl Participant {
             return (None, None);
         };
         let mut until = ticket.acceptor.obligation.map_or(self.now, |o| o.until);
-        if let Some(Job { kind: JobKind::Revoke { over_at, .. }, .. }) = &ticket.job
+        if let Some(Job {
+            kind: JobKind::Revoke { over_at, .. },
+            ..
+        }) = &ticket.job
             && value.phase == Phase::Revoking
             && *over_at != Time::NEVER
         {
@@ -463,9 +588,15 @@ impl Participant {
         waiting_for: Vec<MemberId>,
         at_most: Option<Duration>,
     ) {
-        let Some(job) = &mut self.tickets[t].job else { return };
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
         job.step = step;
-        let progress = Progress { step, waiting_for, at_most };
+        let progress = Progress {
+            step,
+            waiting_for,
+            at_most,
+        };
         if job.told.as_ref() == Some(&progress) {
             return;
         }
@@ -483,25 +614,51 @@ impl Participant {
 
     fn finish_done(&mut self, t: usize) {
         let known = self.tickets[t].known_value();
-        let owner = known.filter(|value| value.is_held()).map(|value| value.owner);
+        let owner = known
+            .filter(|value| value.is_held())
+            .map(|value| value.owner);
         let (term, phase) = self.tickets[t].known_place();
         self.finish(t, Outcome::Done { owner, term, phase });
     }
 
     fn refuse(&mut self, t: usize, why: Why) {
         let (holder, may_run_for) = self.may_run(t);
-        let missing = if why == Why::NoMajority { self.silent(t) } else { Vec::new() };
-        self.finish(t, Outcome::Refused(Refused { why, missing, holder, may_run_for }));
+        let missing = if why == Why::NoMajority {
+            self.silent(t)
+        } else {
+            Vec::new()
+        };
+        self.finish(
+            t,
+            Outcome::Refused(Refused {
+                why,
+                missing,
+                holder,
+                may_run_for,
+            }),
+        );
     }
 
     fn refuse_changed(&mut self, t: usize, current: Option<&Value>) {
-        let holder = current.filter(|value| value.is_held()).map(|value| value.owner);
-        self.finish(t, Outcome::Refused(Refused { holder, ..Refused::because(Why::Changed) }));
+        let holder = current
+            .filter(|value| value.is_held())
+            .map(|value| value.owner);
+        self.finish(
+            t,
+            Outcome::Refused(Refused {
+                holder,
+                ..Refused::because(Why::Changed)
+            }),
+        );
     }
 
     fn refuse_on_hold(&mut self, t: usize) {
-        let known = self.tickets[t].known_value().and_then(|value| value.hold.clone());
-        let wanted = self.tickets[t].held().and_then(|held| held.hold_wanted.clone());
+        let known = self.tickets[t]
+            .known_value()
+            .and_then(|value| value.hold.clone());
+        let wanted = self.tickets[t]
+            .held()
+            .and_then(|held| held.hold_wanted.clone());
         self.refuse(t, Why::OnHold(wanted.or(known).unwrap_or_default()));
     }
 
@@ -516,6 +673,10 @@ impl Participant {
             Some((agreed, refused)) => !agreed.contains(peer.id) && !refused.contains(peer.id),
             None => !peer.connected,
         };
-        self.peers.iter().filter(silent).map(|peer| peer.id).collect()
+        self.peers
+            .iter()
+            .filter(silent)
+            .map(|peer| peer.id)
+            .collect()
     }
 }

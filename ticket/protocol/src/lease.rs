@@ -56,12 +56,18 @@ impl Participant {
     pub(crate) fn lease_class_used(&mut self, t: usize) {
         let config = &self.tickets[t].config;
         let every = config.renew_every;
-        let Some(class) = self.tickets[t].held().map(|held| held.value.class) else { return };
+        let Some(class) = self.tickets[t].held().map(|held| held.value.class) else {
+            return;
+        };
         if class.is_manual() {
             return;
         }
         // A class that is not (or no longer) configured here is renewed all the same.
-        let every = if every.is_zero() { class.lease() / 3 } else { every.min(class.lease() / 2) };
+        let every = if every.is_zero() {
+            class.lease() / 3
+        } else {
+            every.min(class.lease() / 2)
+        };
         let first = self.now.after(every);
         match self.leases.iter_mut().find(|lease| lease.class == class) {
             Some(lease) => {
@@ -81,7 +87,9 @@ impl Participant {
     pub(crate) fn lease_timeout(&self) -> Time {
         let due = |lease: &ClassLease| {
             let resend = lease.round.as_ref().filter(|round| round.open > 0);
-            lease.next_at.min(resend.map_or(Time::NEVER, |round| round.resend_at))
+            lease
+                .next_at
+                .min(resend.map_or(Time::NEVER, |round| round.resend_at))
         };
         self.leases.iter().map(due).min().unwrap_or(Time::NEVER)
     }
@@ -110,7 +118,9 @@ impl Participant {
         let mut entries = Vec::new();
         let mut used = false;
         for t in 0..self.tickets.len() {
-            let Some(held) = self.tickets[t].held() else { continue };
+            let Some(held) = self.tickets[t].held() else {
+                continue;
+            };
             if held.value.class != class || held.lapsed {
                 continue;
             }
@@ -122,7 +132,11 @@ impl Participant {
         }
         let again = self.resend_after(0);
         let lease = &mut self.leases[l];
-        lease.next_at = if used { self.now.after(lease.every) } else { Time::NEVER };
+        lease.next_at = if used {
+            self.now.after(lease.every)
+        } else {
+            Time::NEVER
+        };
         lease.number = lease.number.wrapping_add(1);
         lease.round = (!entries.is_empty()).then(|| RenewalRound {
             base: self.now,
@@ -150,7 +164,11 @@ impl Participant {
             Ok(()) => {
                 let mut agreed = MemberSet::default();
                 agreed.insert(me);
-                let renewal = Renewal { ticket: ticket.id, ballot: ballot.counter, seq };
+                let renewal = Renewal {
+                    ticket: ticket.id,
+                    ballot: ballot.counter,
+                    seq,
+                };
                 entries.push((t, renewal, agreed));
             }
             // A change is being agreed: that round renews the lease as well.
@@ -163,7 +181,9 @@ impl Participant {
     }
 
     fn renewed_alone(&mut self, l: usize) {
-        let Some(round) = &mut self.leases[l].round else { return };
+        let Some(round) = &mut self.leases[l].round else {
+            return;
+        };
         round.open = 0;
         let base = round.base;
         let all: Vec<usize> = round.entries.iter().map(|&(t, _, _)| t).collect();
@@ -191,7 +211,15 @@ impl Participant {
                 }
                 let chunk = u16::try_from(c).unwrap_or(u16::MAX);
                 let tickets = tickets.clone();
-                self.send(to, Part::Renew { class, round: number, chunk, tickets });
+                self.send(
+                    to,
+                    Part::Renew {
+                        class,
+                        round: number,
+                        chunk,
+                        tickets,
+                    },
+                );
             }
         }
     }
@@ -205,14 +233,27 @@ impl Participant {
         refused: Vec<(TicketId, Refusal)>,
     ) {
         let majority = self.config.majority();
-        let Some(lease) = self.leases.iter_mut().find(|lease| lease.class == class) else { return };
-        let Some(round) = lease.round.as_mut().filter(|_| lease.number == number) else { return };
+        let Some(lease) = self.leases.iter_mut().find(|lease| lease.class == class) else {
+            return;
+        };
+        let Some(round) = lease.round.as_mut().filter(|_| lease.number == number) else {
+            return;
+        };
         let c = usize::from(chunk);
-        let Some(answered) = round.answered.get_mut(c) else { return };
-        if refused.iter().all(|(_, refusal)| refusal.reason != Reason::Missing) {
+        let Some(answered) = round.answered.get_mut(c) else {
+            return;
+        };
+        if refused
+            .iter()
+            .all(|(_, refusal)| refusal.reason != Reason::Missing)
+        {
             answered.insert(from);
         }
-        let base = if self.config.rules.lease_from_send() { round.base } else { self.now };
+        let base = if self.config.rules.lease_from_send() {
+            round.base
+        } else {
+            self.now
+        };
         let mut agreed_now = Vec::new();
         let (first, last) = (c * CHUNK, ((c + 1) * CHUNK).min(round.entries.len()));
         for (t, renewal, agreed) in &mut round.entries[first..last] {
@@ -242,12 +283,21 @@ impl Participant {
         match refusal.reason {
             Reason::Missing => {
                 // It missed the value, not just the renewal.
-                let accepted =
-                    Accepted { ballot: lead.ballot, seq: lead.seq, value: lead.value.clone() };
+                let accepted = Accepted {
+                    ballot: lead.ballot,
+                    seq: lead.seq,
+                    value: lead.value.clone(),
+                };
                 let (purpose, id) = (lead.purpose, ticket.id);
                 self.send(
                     from,
-                    Part::Accept { ticket: id, accepted, purpose, lease: true, release: None },
+                    Part::Accept {
+                        ticket: id,
+                        accepted,
+                        purpose,
+                        lease: true,
+                        release: None,
+                    },
                 );
             }
             Reason::Passed if refusal.promised > lead.ballot => {

@@ -47,7 +47,9 @@ pub use effect::{Alarm, ClusterCommand, ClusterReport, Effect, Event, StopCause,
 pub use ids::{
     Ballot, MemberId, MemberSet, RequestId, Seq, StopId, Term, TicketId, TicketName, WriteId,
 };
-pub use message::{Ask, Header, Life, Message, Obliged, Part, Purpose, Reason, Refusal, Renewal};
+pub use message::{
+    Ask, Header, Life, Message, Obliged, Part, Purpose, Reason, Refusal, Renewal, Seen,
+};
 pub use participant::Participant;
 pub use rules::Rules;
 pub use time::{Time, stretched, whole_millis};

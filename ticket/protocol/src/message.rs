@@ -31,6 +31,18 @@ pub struct Life {
     pub incarnation: u32,
 }
 
+/// How far one life of a member has come. A member whose state was rolled back comes less far
+/// than it was seen, or starts the same run a second time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// See [`crate::DurableState::run`].
+    pub run: u32,
+    /// Drawn for each run.
+    pub nonce: u32,
+    /// See [`crate::DurableState::written`].
+    pub written: u64,
+}
+
 /// Which life of a member speaks, and what its clock shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -40,10 +52,10 @@ pub struct Header {
     pub digest: u32,
     /// Which life of it.
     pub life: Life,
-    /// See [`crate::DurableState::run`].
-    pub run: u32,
-    /// See [`crate::DurableState::written`].
-    pub written: u64,
+    /// How far this life has come.
+    pub seen: Seen,
+    /// What [`Seen::written`] was when this run started.
+    pub restored: u64,
     /// Whether it votes.
     pub voting: bool,
     /// The sender's clock when it sent this.
@@ -159,10 +171,8 @@ pub enum Part {
     Stale {
         /// The life that this is about.
         life: Life,
-        /// The latest run seen of it.
-        run: u32,
-        /// The highest write counter seen of it.
-        written: u64,
+        /// The newest seen of it.
+        seen: Seen,
     },
     /// What is the newest that you have seen of me?
     SeenAsk,
@@ -170,9 +180,9 @@ pub enum Part {
     SeenTell {
         /// The life that this is about.
         life: Life,
-        /// The latest run before this one and its highest write counter; `None` if I have not
-        /// seen one since I started.
-        newest: Option<(u32, u64)>,
+        /// The newest seen of the runs before this one; `None` if I have seen none since I
+        /// started.
+        newest: Option<Seen>,
     },
     /// Promise me this ballot.
     Prepare {
@@ -352,8 +362,7 @@ impl Part {
             let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
             VALUE + text(&accepted.value.hold) + text(&accepted.value.forced)
         };
-        let refusal =
-            |refusal: &Refusal| 40 + refusal.accepted.as_ref().map_or(0, of);
+        let refusal = |refusal: &Refusal| 40 + refusal.accepted.as_ref().map_or(0, of);
         match self {
             Self::Hello | Self::SeenAsk => 1,
             Self::Stale { .. } | Self::SeenTell { .. } | Self::Release { .. } => 40,
@@ -363,10 +372,15 @@ impl Part {
                 56 + accepted.as_ref().map_or(0, of)
             }
             Self::Accept { accepted, .. } | Self::Notice { accepted, .. } => 24 + of(accepted),
-            Self::Refused { refusal: refused, .. } => 24 + refusal(refused),
+            Self::Refused {
+                refusal: refused, ..
+            } => 24 + refusal(refused),
             Self::Renew { tickets, .. } => 24 + tickets.len() * 12,
             Self::Renewed { refused, .. } => {
-                24 + refused.iter().map(|(_, refused)| 5 + refusal(refused)).sum::<usize>()
+                24 + refused
+                    .iter()
+                    .map(|(_, refused)| 5 + refusal(refused))
+                    .sum::<usize>()
             }
             Self::Ask { .. } => 96,
             Self::Told { .. } => 160,

@@ -45,7 +45,11 @@ pub(crate) fn span(class: LeaseClass, drift_ppm: u32, rules: Rules) -> Option<Du
     if class.is_manual() {
         return None;
     }
-    let after = if rules.acquire_after() { class.acquire_after() } else { Duration::ZERO };
+    let after = if rules.acquire_after() {
+        class.acquire_after()
+    } else {
+        Duration::ZERO
+    };
     let ppm = if rules.drift_margin() { drift_ppm } else { 0 };
     Some(stretched(class.lease() + after, ppm))
 }
@@ -66,5 +70,9 @@ pub(crate) fn restarted(
             now.after(stretched(span, drift_ppm))
         }
     };
-    Obligation { owner: owed.owner, term: owed.term, until }
+    Obligation {
+        owner: owed.owner,
+        term: owed.term,
+        until,
+    }
 }

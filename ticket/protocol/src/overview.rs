@@ -18,7 +18,12 @@ impl Participant {
             me: self.me,
             voting: self.voting_view(now),
             majority: self.config.majority(),
-            members: self.config.members.iter().map(|m| self.member_view(m, now)).collect(),
+            members: self
+                .config
+                .members
+                .iter()
+                .map(|m| self.member_view(m, now))
+                .collect(),
             tickets: self
                 .config
                 .tickets
@@ -70,8 +75,12 @@ impl Participant {
             term: ticket.known_place().0,
             mine: held.is_some_and(|held| now < held.deadline || held.hold_agreed),
             lease_left: held.and_then(|held| left(held.deadline)),
-            deadline: held.map(|held| held.deadline).filter(|&end| end != Time::NEVER),
-            may_run_for: t.and_then(|t| self.may_run(t).1).filter(|left| !left.is_zero()),
+            deadline: held
+                .map(|held| held.deadline)
+                .filter(|&end| end != Time::NEVER),
+            may_run_for: t
+                .and_then(|t| self.may_run(t).1)
+                .filter(|left| !left.is_zero()),
             standby: value.is_some_and(|value| value.standby),
             hold: value.and_then(|value| value.hold.clone()),
             forced: value.and_then(|value| value.forced.clone()),
@@ -117,7 +126,12 @@ impl Participant {
                     Some(Why::NoMajority) => self.unheard(now),
                     _ => Vec::new(),
                 };
-                refused = why.map(|why| Refused { why, missing, holder, may_run_for });
+                refused = why.map(|why| Refused {
+                    why,
+                    missing,
+                    holder,
+                    may_run_for,
+                });
                 let revoking = self.tickets[t].known_place().1 == PhaseKind::Revoking;
                 if matches!(command, Command::Grant { force: None, .. }) && revoking {
                     wait_first = may_run_for;
@@ -125,16 +139,27 @@ impl Participant {
             }
             None => {}
         }
-        Forecast { steps, refused, wait_first }
+        Forecast {
+            steps,
+            refused,
+            wait_first,
+        }
     }
 
     fn unheard(&self, _now: Time) -> Vec<crate::ids::MemberId> {
-        self.peers.iter().filter(|peer| !peer.connected).map(|peer| peer.id).collect()
+        self.peers
+            .iter()
+            .filter(|peer| !peer.connected)
+            .map(|peer| peer.id)
+            .collect()
     }
 
     fn foreseen_refusal(&self, t: usize, command: &Command) -> Option<Why> {
         if let Command::Grant { to, .. } | Command::Move { to, .. } = command
-            && self.config.member(*to).is_none_or(|member| member.role != Role::Site)
+            && self
+                .config
+                .member(*to)
+                .is_none_or(|member| member.role != Role::Site)
         {
             return Some(Why::NotASite);
         }
@@ -146,7 +171,10 @@ impl Participant {
         let value = ticket.known_value();
         let held = value.filter(|value| value.is_held());
         if let Some(reason) = held.and_then(|value| value.hold.clone())
-            && !matches!(command, Command::Grant { force: Some(_), .. } | Command::Standby { .. })
+            && !matches!(
+                command,
+                Command::Grant { force: Some(_), .. } | Command::Standby { .. }
+            )
         {
             return Some(Why::OnHold(reason));
         }
@@ -154,9 +182,9 @@ impl Participant {
         let live = self.may_run(t).1.is_none_or(|left| !left.is_zero());
         let owner = held.map(|value| value.owner);
         match command {
-            Command::Grant { to, force: None, .. }
-                if matches!(phase, PhaseKind::Granted | PhaseKind::Moving) && live =>
-            {
+            Command::Grant {
+                to, force: None, ..
+            } if matches!(phase, PhaseKind::Granted | PhaseKind::Moving) && live => {
                 (owner != Some(*to)).then_some(Why::Granted)
             }
             Command::Move { to, .. } => match owner {
@@ -180,6 +208,8 @@ impl Participant {
     /// Whether this site is still finding out what it held before it restarted.
     #[must_use]
     pub fn is_recalling(&self) -> bool {
-        self.tickets.iter().any(|ticket| matches!(ticket.holding, Holding::Recalling))
+        self.tickets
+            .iter()
+            .any(|ticket| matches!(ticket.holding, Holding::Recalling))
     }
 }

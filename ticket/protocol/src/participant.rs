@@ -26,6 +26,8 @@ const PARTS_BYTES_MAX: usize = 1000;
 /// Answers that wait for the disk. They are datagrams, whose loss everybody is prepared for, and
 /// a disk that hangs must not fill the memory.
 const GATED_MAX: usize = 4096;
+/// What a member may have to say to another before its own start is on disk.
+const UNSAID_MAX: usize = 64;
 /// Input is worked off in rounds, because a member also answers itself. Three suffice for a
 /// grant in a cluster of one; more means a loop, which must not stop the process.
 const SETTLE_MAX: usize = 64;
@@ -82,7 +84,11 @@ impl Participant {
         config.validate()?;
         let me = config.me;
         let mut random = Random::new(seed);
-        let life = Life { store: random.next(), incarnation: 1 };
+        let life = Life {
+            store: random.next(),
+            incarnation: 1,
+        };
+        let nonce = u32::try_from(random.next() >> 32).unwrap_or_default();
         let mut peers: Vec<Peer> = config
             .members
             .iter()
@@ -97,11 +103,13 @@ impl Participant {
         let lifetime = (config.round_timeout * LIFETIME_ROUNDS).min(longest / 2);
         let mut participant = Self {
             me,
-            is_site: config.member(me).is_some_and(|member| member.role == Role::Site),
+            is_site: config
+                .member(me)
+                .is_some_and(|member| member.role == Role::Site),
             digest: digest(&config),
             now,
             peers,
-            memory: Memory::new(life),
+            memory: Memory::new(life, nonce),
             tickets,
             orphans: Vec::new(),
             effects: VecDeque::new(),
@@ -286,11 +294,14 @@ impl Participant {
     }
 
     pub(crate) fn ticket_index(&self, id: TicketId) -> Option<usize> {
-        self.tickets.binary_search_by_key(&id, |ticket| ticket.id).ok()
+        self.tickets
+            .binary_search_by_key(&id, |ticket| ticket.id)
+            .ok()
     }
 
     pub(crate) fn ticket_named(&self, name: &TicketName) -> Option<usize> {
-        self.ticket_index(name.id()).filter(|&t| self.tickets[t].config.name == *name)
+        self.ticket_index(name.id())
+            .filter(|&t| self.tickets[t].config.name == *name)
     }
 
     pub(crate) fn name(&self, t: usize) -> TicketName {
@@ -326,6 +337,12 @@ impl Participant {
 
     /// The next datagram: everything that one peer is to be told, as far as it fits.
     fn due_message(&mut self) -> Option<Effect> {
+        if self.memory.alive > self.memory.stored {
+            for peer in &mut self.peers {
+                peer.outbox.truncate(UNSAID_MAX);
+            }
+            return None;
+        }
         let header = self.header();
         let now = self.now;
         let peer = self.peers.iter_mut().find(|peer| !peer.outbox.is_empty())?;
@@ -344,8 +361,14 @@ impl Participant {
         } else {
             peer.outbox.drain(..fits).collect()
         };
-        let header = Header { echo: peer.echo(now), ..header };
-        Some(Effect::Send { to: peer.id, message: Message { header, parts } })
+        let header = Header {
+            echo: peer.echo(now),
+            ..header
+        };
+        Some(Effect::Send {
+            to: peer.id,
+            message: Message { header, parts },
+        })
     }
 
     fn header(&self) -> Header {
@@ -353,8 +376,8 @@ impl Participant {
             epoch: self.config.epoch,
             digest: self.digest,
             life: self.memory.life,
-            run: self.memory.run,
-            written: self.memory.written,
+            seen: self.memory.seen(),
+            restored: self.memory.restored,
             voting: self.memory.voting,
             clock: self.now,
             echo: None,
@@ -366,7 +389,9 @@ impl Participant {
         let ticket = &self.tickets[t];
         let mut wake = Time::NEVER;
         if let Some(round) = ticket.proposal.round() {
-            wake = wake.min(round.resend_at).min(round.base.after(self.lifetime));
+            wake = wake
+                .min(round.resend_at)
+                .min(round.base.after(self.lifetime));
         } else if self.memory.voting && self.wish(t).is_some() {
             wake = wake.min(ticket.retry_at);
         }

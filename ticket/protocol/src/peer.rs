@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Role;
 use crate::effect::{Alarm, Event};
 use crate::ids::MemberId;
-use crate::message::{Header, Life, Part};
+use crate::message::{Header, Life, Part, Seen};
 use crate::participant::Participant;
 use crate::time::Time;
 
@@ -30,10 +30,9 @@ pub(crate) struct Peer {
     pub(crate) voting: Option<bool>,
     pub(crate) life: Option<Life>,
     retired: Vec<(Life, Time)>,
-    pub(crate) run: u32,
-    pub(crate) written: u64,
+    pub(crate) seen: Seen,
     /// The newest of the run before the present one.
-    pub(crate) previous: Option<(u32, u64)>,
+    pub(crate) previous: Option<Seen>,
     pub(crate) heard_at: Option<Time>,
     clock: Time,
     pub(crate) round_trip: Option<Duration>,
@@ -63,8 +62,7 @@ impl Peer {
             voting: None,
             life: None,
             retired: Vec::new(),
-            run: 0,
-            written: 0,
+            seen: Seen::default(),
             previous: None,
             heard_at: None,
             clock: Time::ZERO,
@@ -92,9 +90,18 @@ impl Peer {
         let trip = now.since(echoed).saturating_sub(held);
         // Smoothed upwards at once and downwards slowly: a resend too late costs less than one
         // too early.
-        self.round_trip =
-            Some(self.round_trip.map_or(trip, |last| if trip > last { trip } else { (last * 7 + trip) / 8 }));
-        let sample = Sample { at: now, clock: header.clock, width: trip };
+        self.round_trip = Some(self.round_trip.map_or(trip, |last| {
+            if trip > last {
+                trip
+            } else {
+                (last * 7 + trip) / 8
+            }
+        }));
+        let sample = Sample {
+            at: now,
+            clock: header.clock,
+            width: trip,
+        };
         let Some(from) = self.rate_from else {
             self.rate_from = Some(sample);
             return None;
@@ -129,8 +136,7 @@ impl Peer {
             }
             self.retired.push((life, now));
         }
-        self.run = 0;
-        self.written = 0;
+        self.seen = Seen::default();
         self.previous = None;
         self.rate_from = None;
     }
@@ -158,13 +164,18 @@ impl Participant {
     pub(crate) fn admit(&mut self, from: MemberId, header: &Header) -> bool {
         let (now, bound) = (self.now, self.config.drift_ppm);
         let (epoch, digest) = (self.config.epoch, self.digest);
-        let Some(peer) = self.peer_mut(from) else { return false };
+        let Some(peer) = self.peer_mut(from) else {
+            return false;
+        };
         if header.epoch != epoch || header.digest != digest {
             let news = peer.other_epoch != Some(header.epoch);
             peer.other_epoch = Some(header.epoch);
             if news {
                 let epoch = header.epoch;
-                self.event(Event::Alarm(Alarm::OtherConfiguration { member: from, epoch }));
+                self.event(Event::Alarm(Alarm::OtherConfiguration {
+                    member: from,
+                    epoch,
+                }));
             }
             return false;
         }
@@ -174,16 +185,18 @@ impl Participant {
             Verdict::Drop => return false,
             Verdict::Stale => {
                 if let Some(peer) = self.peer(from) {
-                    let (life, run, written) = (header.life, peer.run, peer.written);
-                    self.send(from, Part::Stale { life, run, written });
+                    let (life, seen) = (header.life, peer.seen);
+                    self.send(from, Part::Stale { life, seen });
                 }
                 return false;
             }
         }
-        let Some(peer) = self.peer_mut(from) else { return false };
+        let Some(peer) = self.peer_mut(from) else {
+            return false;
+        };
         peer.connected = true;
         peer.voting = Some(header.voting);
-        if header.clock >= peer.clock || header.run > peer.run {
+        if header.clock >= peer.clock || header.seen.run > peer.seen.run {
             peer.clock = header.clock;
             peer.heard_at = Some(now);
         }
@@ -195,7 +208,9 @@ impl Participant {
 
     fn judge_life(&mut self, from: MemberId, header: &Header) -> Verdict {
         let now = self.now;
-        let Some(peer) = self.peer_mut(from) else { return Verdict::Drop };
+        let Some(peer) = self.peer_mut(from) else {
+            return Verdict::Drop;
+        };
         let life = header.life;
         if peer.life != Some(life) {
             if let Some((_, since)) = peer.retired.iter().find(|(retired, _)| *retired == life) {
@@ -204,43 +219,44 @@ impl Participant {
                 }
                 return Verdict::Drop;
             }
-            let older = |last: Life| last.store == life.store && last.incarnation > life.incarnation;
+            let older =
+                |last: Life| last.store == life.store && last.incarnation > life.incarnation;
             if peer.life.is_some_and(older) {
                 return Verdict::Drop;
             }
             let lost = peer.life.is_some();
             peer.forget_life(now);
             peer.life = Some(life);
-            peer.run = header.run;
-            peer.written = header.written;
+            peer.seen = header.seen;
             peer.clock = header.clock;
             if lost {
                 self.forget_votes(from);
             }
             return Verdict::Take;
         }
-        if header.run < peer.run {
+        let (said, seen) = (header.seen, peer.seen);
+        if said.run < seen.run {
             return Verdict::Stale;
         }
-        if header.run > peer.run {
-            if header.written < peer.written {
-                // It starts again with less than it had.
+        if said.run > seen.run {
+            if header.restored < seen.written {
+                // It started with less than it had.
                 self.event(Event::Alarm(Alarm::RolledBack { member: from }));
                 return Verdict::Stale;
             }
-            peer.previous = Some((peer.run, peer.written));
-            peer.run = header.run;
-            peer.written = header.written;
+            peer.previous = Some(seen);
+            peer.seen = said;
             peer.clock = header.clock;
             peer.rate_from = None;
             return Verdict::Take;
         }
-        if header.written < peer.written && header.clock > peer.clock {
-            // Sent later, and yet of an older state: not a late datagram.
+        let again = said.nonce != seen.nonce;
+        if again || (said.written < seen.written && header.clock > peer.clock) {
+            // The same run a second time, or sent later and yet of an older state.
             self.event(Event::Alarm(Alarm::RolledBack { member: from }));
             return Verdict::Stale;
         }
-        peer.written = peer.written.max(header.written);
+        peer.seen.written = seen.written.max(said.written);
         Verdict::Take
     }
 

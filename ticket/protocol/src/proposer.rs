@@ -66,7 +66,11 @@ impl Participant {
             let value = lead.value.clone();
             match self.change(t, wish, Some(&value), Term::NONE) {
                 Some(change) => {
-                    let accepted = Accepted { ballot, seq, value: change.value };
+                    let accepted = Accepted {
+                        ballot,
+                        seq,
+                        value: change.value,
+                    };
                     self.start_accept(t, wish, purpose, accepted, change.lease, change.release);
                 }
                 None => self.wish_gone(t, wish),
@@ -101,8 +105,13 @@ impl Participant {
         let me = self.me;
         let own_first = ctx.rules.own_acceptor_first();
         let ticket = &mut self.tickets[t];
-        let seen = ticket.ballot_seen.max(ticket.acceptor.record.promised.counter);
-        let ballot = Ballot { counter: seen + 1, member: me.0 };
+        let seen = ticket
+            .ballot_seen
+            .max(ticket.acceptor.record.promised.counter);
+        let ballot = Ballot {
+            counter: seen + 1,
+            member: me.0,
+        };
         ticket.ballot_seen = ballot.counter;
         ticket.lead = None;
         let id = ticket.id;
@@ -114,15 +123,26 @@ impl Participant {
                 Err(reason) => return self.not_even_own(t, wish, reason),
             }
         }
-        let gate = if own_first { self.tickets[t].changed_at } else { 0 };
+        let gate = if own_first {
+            self.tickets[t].changed_at
+        } else {
+            0
+        };
         let mut round = self.round(wish, ballot, purpose, gate);
         round.obliged = Vec::with_capacity(self.peers.len() + 1);
-        self.tickets[t].proposal =
-            Proposal::Preparing { round, best: None, max_term: Term::NONE };
+        self.tickets[t].proposal = Proposal::Preparing {
+            round,
+            best: None,
+            max_term: Term::NONE,
+        };
         let own = if own_first {
             self.promise(t, ballot)
         } else {
-            Part::Prepare { ticket: id, ballot, purpose }
+            Part::Prepare {
+                ticket: id,
+                ballot,
+                purpose,
+            }
         };
         self.send_stored(gate, me, own);
         self.send_round(t);
@@ -141,7 +161,13 @@ impl Participant {
         let me = self.me;
         let own_first = ctx.rules.own_acceptor_first();
         let (ballot, seq, id) = (accepted.ballot, accepted.seq, self.tickets[t].id);
-        let offer = Offer { from: me, accepted: accepted.clone(), purpose, lease, release };
+        let offer = Offer {
+            from: me,
+            accepted: accepted.clone(),
+            purpose,
+            lease,
+            release,
+        };
         if own_first {
             match self.tickets[t].acceptor.accept(&ctx, offer) {
                 Ok(_) => self.record_changed(t),
@@ -149,15 +175,34 @@ impl Participant {
             }
             self.learn(t, accepted.clone());
         }
-        let gate = if own_first { self.tickets[t].changed_at } else { 0 };
+        let gate = if own_first {
+            self.tickets[t].changed_at
+        } else {
+            0
+        };
         let round = self.round(wish, ballot, purpose, gate);
         let own = if own_first {
-            Part::Accepted { ticket: id, ballot, seq }
+            Part::Accepted {
+                ticket: id,
+                ballot,
+                seq,
+            }
         } else {
-            Part::Accept { ticket: id, accepted: accepted.clone(), purpose, lease, release }
+            Part::Accept {
+                ticket: id,
+                accepted: accepted.clone(),
+                purpose,
+                lease,
+                release,
+            }
         };
         self.note_sent(t, &accepted.value);
-        self.tickets[t].proposal = Proposal::Accepting { round, accepted, lease, release };
+        self.tickets[t].proposal = Proposal::Accepting {
+            round,
+            accepted,
+            lease,
+            release,
+        };
         self.send_stored(gate, me, own);
         self.send_round(t);
     }
@@ -166,14 +211,23 @@ impl Participant {
     fn send_round(&mut self, t: usize) {
         let ticket = &self.tickets[t];
         let id = ticket.id;
-        let Some(round) = ticket.proposal.round() else { return };
+        let Some(round) = ticket.proposal.round() else {
+            return;
+        };
         let (gate, agreed, refused) = (round.gate, round.agreed, round.refused);
         let part = match &ticket.proposal {
             Proposal::Idle => return,
-            Proposal::Preparing { round, .. } => {
-                Part::Prepare { ticket: id, ballot: round.ballot, purpose: round.purpose }
-            }
-            Proposal::Accepting { round, accepted, lease, release } => Part::Accept {
+            Proposal::Preparing { round, .. } => Part::Prepare {
+                ticket: id,
+                ballot: round.ballot,
+                purpose: round.purpose,
+            },
+            Proposal::Accepting {
+                round,
+                accepted,
+                lease,
+                release,
+            } => Part::Accept {
                 ticket: id,
                 accepted: accepted.clone(),
                 purpose: round.purpose,
@@ -201,7 +255,9 @@ impl Participant {
     /// Sends a round again, or gives it up.
     fn advance_round(&mut self, t: usize) {
         let (now, lifetime) = (self.now, self.lifetime);
-        let Some(round) = self.tickets[t].proposal.round() else { return };
+        let Some(round) = self.tickets[t].proposal.round() else {
+            return;
+        };
         if now >= round.base.after(lifetime) {
             return self.attempt_failed(t, Reason::Mute);
         }
@@ -229,11 +285,20 @@ impl Participant {
         max_term: Term,
         obliged: Option<Obliged>,
     ) {
-        let (now, majority, by_seq) =
-            (self.now, self.config.majority(), self.config.rules.ballot_seq());
+        let (now, majority, by_seq) = (
+            self.now,
+            self.config.majority(),
+            self.config.rules.ballot_seq(),
+        );
         let late = self.lifetime;
-        let Some(t) = self.ticket_index(ticket) else { return };
-        let Proposal::Preparing { round, best, max_term: highest } = &mut self.tickets[t].proposal
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
+        let Proposal::Preparing {
+            round,
+            best,
+            max_term: highest,
+        } = &mut self.tickets[t].proposal
         else {
             return;
         };
@@ -265,24 +330,43 @@ impl Participant {
     /// A majority promised: what it has is the value to start from.
     fn prepared(&mut self, t: usize) {
         let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
-        let Proposal::Preparing { round, best, max_term } = proposal else { return };
+        let Proposal::Preparing {
+            round,
+            best,
+            max_term,
+        } = proposal
+        else {
+            return;
+        };
         let highest = max_term.max(self.tickets[t].acceptor.record.max_term);
         self.note_obliged(t, &round);
         let waits = round.wish == Wish::Acquire(Purpose::Grant) && self.free_at(&round) > self.now;
         if waits && self.config.rules.obligation_at_accept() {
             // They would refuse the value.
-            self.tickets[t].proposal =
-                Proposal::Preparing { round, best: None, max_term: Term::NONE };
+            self.tickets[t].proposal = Proposal::Preparing {
+                round,
+                best: None,
+                max_term: Term::NONE,
+            };
             return self.attempt_failed(t, Reason::Obliged);
         }
-        let change = self.change(t, round.wish, best.as_ref().map(|best| &best.value), highest);
+        let change = self.change(
+            t,
+            round.wish,
+            best.as_ref().map(|best| &best.value),
+            highest,
+        );
         if let Some(best) = best {
             self.learn(t, best);
         }
         self.touch(t);
         match change {
             Some(change) => {
-                let accepted = Accepted { ballot: round.ballot, seq: 1, value: change.value };
+                let accepted = Accepted {
+                    ballot: round.ballot,
+                    seq: 1,
+                    value: change.value,
+                };
                 let (lease, release) = (change.lease, change.release);
                 self.start_accept(t, round.wish, round.purpose, accepted, lease, release);
             }
@@ -298,8 +382,13 @@ impl Participant {
         seq: Seq,
     ) {
         let (now, majority, late) = (self.now, self.config.majority(), self.lifetime);
-        let Some(t) = self.ticket_index(ticket) else { return };
-        let Proposal::Accepting { round, accepted, .. } = &mut self.tickets[t].proposal else {
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
+        let Proposal::Accepting {
+            round, accepted, ..
+        } = &mut self.tickets[t].proposal
+        else {
             return;
         };
         if (accepted.ballot, accepted.seq) != (ballot, seq) || now >= round.base.after(late) {
@@ -310,15 +399,32 @@ impl Participant {
             return;
         }
         let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
-        let Proposal::Accepting { round, accepted, lease, .. } = proposal else { return };
+        let Proposal::Accepting {
+            round,
+            accepted,
+            lease,
+            ..
+        } = proposal
+        else {
+            return;
+        };
         let ticket = &mut self.tickets[t];
         ticket.tries = 0;
         ticket.retry_at = now;
-        let lead = Lead { ballot, purpose: round.purpose, seq, value: accepted.value.clone() };
+        let lead = Lead {
+            ballot,
+            purpose: round.purpose,
+            seq,
+            value: accepted.value.clone(),
+        };
         ticket.lead = Some(lead);
         self.learn(t, accepted.clone());
         self.touch(t);
-        let base = if self.config.rules.lease_from_send() { round.base } else { now };
+        let base = if self.config.rules.lease_from_send() {
+            round.base
+        } else {
+            now
+        };
         self.on_chosen(t, round.wish, &accepted, lease.then_some(base));
     }
 
@@ -332,7 +438,9 @@ impl Participant {
     ) {
         let (now, voters) = (self.now, self.peers.len() + 1);
         let majority = self.config.majority();
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         let ticket = &mut self.tickets[t];
         ticket.ballot_seen = ticket.ballot_seen.max(refusal.promised.counter);
         let reason = refusal.reason;
@@ -369,16 +477,24 @@ impl Participant {
         let ballot = self.tickets[t].acceptor.record.promised;
         let mut round = self.round(wish, ballot, Purpose::Owner, 0);
         if let Some(obliged) = self.tickets[t].acceptor.obliged(&self.context()) {
-            round.obliged.push((self.me, obliged_until(self.now, &obliged)));
+            round
+                .obliged
+                .push((self.me, obliged_until(self.now, &obliged)));
         }
-        self.tickets[t].proposal = Proposal::Preparing { round, best: None, max_term: Term::NONE };
+        self.tickets[t].proposal = Proposal::Preparing {
+            round,
+            best: None,
+            max_term: Term::NONE,
+        };
         self.attempt_failed(t, reason);
     }
 
     /// A round came to nothing: try again later, if it is still wanted then.
     pub(crate) fn attempt_failed(&mut self, t: usize, reason: Reason) {
         let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
-        let Some(round) = proposal.round() else { return };
+        let Some(round) = proposal.round() else {
+            return;
+        };
         self.note_obliged(t, round);
         let ticket = &mut self.tickets[t];
         ticket.lead = None;
@@ -405,5 +521,7 @@ impl Participant {
 /// Until when an acceptor is obliged, on this member's clock: not earlier than on its own, as it
 /// told what was left before now.
 pub(crate) fn obliged_until(now: Time, obliged: &Obliged) -> Time {
-    obliged.left_ms.map_or(Time::NEVER, |ms| now.after(Duration::from_millis(u64::from(ms))))
+    obliged.left_ms.map_or(Time::NEVER, |ms| {
+        now.after(Duration::from_millis(u64::from(ms)))
+    })
 }

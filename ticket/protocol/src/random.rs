@@ -22,6 +22,10 @@ impl Random {
     /// Between zero and `span`.
     pub(crate) fn up_to(&mut self, span: Duration) -> Duration {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        if nanos == 0 { Duration::ZERO } else { Duration::from_nanos(self.next() % nanos) }
+        if nanos == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_nanos(self.next() % nanos)
+        }
     }
 }

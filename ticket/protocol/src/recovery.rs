@@ -19,7 +19,7 @@ use crate::config::StartError;
 use crate::durable::{DurableState, Restored, TicketRecord};
 use crate::effect::{Alarm, ClusterCommand, Event};
 use crate::ids::{MemberId, MemberSet, RequestId, Term, TicketId};
-use crate::message::{Header, Life, Part, Purpose};
+use crate::message::{Header, Life, Part, Purpose, Seen};
 use crate::obligation;
 use crate::participant::Participant;
 use crate::peer::Peer;
@@ -67,10 +67,14 @@ struct Telling {
 impl Recovery {
     pub(crate) fn view(&self, now: Time, peers: &[Peer]) -> Voting {
         if now < self.wait_until {
-            return Voting::Waiting { left: self.wait_until.since(now) };
+            return Voting::Waiting {
+                left: self.wait_until.since(now),
+            };
         }
         let open = |peer: &&Peer| !self.complete.contains(peer.id);
-        Voting::Reading { missing: peers.iter().filter(open).map(|peer| peer.id).collect() }
+        Voting::Reading {
+            missing: peers.iter().filter(open).map(|peer| peer.id).collect(),
+        }
     }
 }
 
@@ -95,7 +99,7 @@ impl Participant {
                 self.begin_recovery();
             }
         }
-        self.memory.change();
+        self.memory.alive = self.memory.change();
         if self.is_site {
             for t in 0..self.tickets.len() {
                 self.tickets[t].holding = Holding::Recalling;
@@ -111,14 +115,20 @@ impl Participant {
 
     fn restore_state(&mut self, state: DurableState) -> Result<(), StartError> {
         if state.member != self.me {
-            return Err(StartError::ForeignState { owner: state.member.to_string() });
+            return Err(StartError::ForeignState {
+                owner: state.member.to_string(),
+            });
         }
         let (now, rules, drift) = (self.now, self.config.rules, self.config.drift_ppm);
         let memory = &mut self.memory;
-        memory.life = Life { store: state.store, incarnation: state.incarnation };
+        memory.life = Life {
+            store: state.store,
+            incarnation: state.incarnation,
+        };
         memory.voting = state.voting;
         memory.run = state.run.saturating_add(1);
         memory.written = state.written;
+        memory.restored = state.written;
         memory.recovery_epoch = state.recovery_epoch;
         memory.unsettled = state.unsettled.saturating_add(1);
         if memory.unsettled > UNSETTLED_MAX {
@@ -149,7 +159,10 @@ impl Participant {
             self.restart_until = now.after(stretched(self.longest, drift));
             let grace = self.config.round_timeout * UNSURE_ROUNDS;
             self.unsure_until = now.after(grace.min(self.longest / 8));
-            self.restart = Some(RestartCheck { ask_at: now, asked: 0 });
+            self.restart = Some(RestartCheck {
+                ask_at: now,
+                asked: 0,
+            });
         }
         Ok(())
     }
@@ -184,6 +197,7 @@ impl Participant {
         self.memory.life.incarnation = self.memory.life.incarnation.wrapping_add(1);
         self.memory.run = 1;
         self.memory.written = 0;
+        self.memory.restored = 0;
         self.gated.clear();
         for t in 0..self.tickets.len() {
             self.tickets[t].proposal = Proposal::Idle;
@@ -195,16 +209,26 @@ impl Participant {
             self.record_changed(t);
             self.touch(t);
         }
-        self.memory.change();
+        self.memory.alive = self.memory.change();
         self.begin_recovery();
     }
 
     pub(crate) fn recovery_timeout(&self) -> Time {
-        let restart = self.restart.as_ref().map_or(Time::NEVER, |check| check.ask_at);
-        let restart_end =
-            if self.restart.is_some() { self.restart_until } else { Time::NEVER };
+        let restart = self
+            .restart
+            .as_ref()
+            .map_or(Time::NEVER, |check| check.ask_at);
+        let restart_end = if self.restart.is_some() {
+            self.restart_until
+        } else {
+            Time::NEVER
+        };
         let recovery = self.recovery.as_ref().map_or(Time::NEVER, |recovery| {
-            if recovery.storing.is_some() { Time::NEVER } else { recovery.ask_at }
+            if recovery.storing.is_some() {
+                Time::NEVER
+            } else {
+                recovery.ask_at
+            }
         });
         restart.min(restart_end).min(recovery)
     }
@@ -248,7 +272,9 @@ impl Participant {
 
     fn run_reading(&mut self) {
         let (now, me) = (self.now, self.me);
-        let Some(recovery) = &mut self.recovery else { return };
+        let Some(recovery) = &mut self.recovery else {
+            return;
+        };
         if recovery.storing.is_some() || now < recovery.wait_until {
             return;
         }
@@ -298,7 +324,13 @@ impl Participant {
         records.truncate(RECORDS_MAX);
         let gate = self.memory.changes;
         let recovery_epoch = self.memory.recovery_epoch;
-        let part = Part::RecoverTell { nonce, from: first, records, next, recovery_epoch };
+        let part = Part::RecoverTell {
+            nonce,
+            from: first,
+            records,
+            next,
+            recovery_epoch,
+        };
         self.send_stored(gate, from, part);
     }
 
@@ -311,16 +343,26 @@ impl Participant {
         next: Option<TicketId>,
         recovery_epoch: u16,
     ) {
-        let Some(recovery) = self.recovery.as_mut().filter(|r| r.nonce == nonce) else { return };
+        let Some(recovery) = self.recovery.as_mut().filter(|r| r.nonce == nonce) else {
+            return;
+        };
         if recovery.complete.contains(from) || recovery.storing.is_some() {
             return;
         }
         recovery.recovery_epoch = recovery.recovery_epoch.max(recovery_epoch);
-        let t = match recovery.told.iter().position(|telling| telling.from == from) {
+        let t = match recovery
+            .told
+            .iter()
+            .position(|telling| telling.from == from)
+        {
             Some(t) => t,
             None => {
                 let records = Vec::new();
-                recovery.told.push(Telling { from, next: TicketId(0), records });
+                recovery.told.push(Telling {
+                    from,
+                    next: TicketId(0),
+                    records,
+                });
                 recovery.told.len() - 1
             }
         };
@@ -341,7 +383,9 @@ impl Participant {
 
     /// Adopts the greatest of what the others have, and votes once that is on disk.
     fn recovered(&mut self) {
-        let Some(recovery) = &mut self.recovery else { return };
+        let Some(recovery) = &mut self.recovery else {
+            return;
+        };
         let complete = recovery.complete;
         let told: Vec<Telling> = std::mem::take(&mut recovery.told)
             .into_iter()
@@ -364,7 +408,9 @@ impl Participant {
         let accepted = told.accepted.clone();
         let ticket = &mut self.tickets[t];
         adopt_into(&mut ticket.acceptor.record, told);
-        ticket.ballot_seen = ticket.ballot_seen.max(ticket.acceptor.record.promised.counter);
+        ticket.ballot_seen = ticket
+            .ballot_seen
+            .max(ticket.acceptor.record.promised.counter);
         self.record_changed(t);
         if let Some(accepted) = accepted {
             self.learn(t, accepted);
@@ -373,7 +419,11 @@ impl Participant {
     }
 
     fn adopt_orphan(&mut self, told: TicketRecord) {
-        match self.orphans.iter_mut().find(|record| record.ticket == told.ticket) {
+        match self
+            .orphans
+            .iter_mut()
+            .find(|record| record.ticket == told.ticket)
+        {
             Some(record) => adopt_into(record, told),
             None => self.orphans.push(told),
         }
@@ -405,7 +455,10 @@ impl Participant {
         };
         if self.now < recovery.wait_until {
             let may_run_for = Some(recovery.wait_until.since(self.now));
-            let refused = Refused { may_run_for, ..Refused::because(Why::MayRun) };
+            let refused = Refused {
+                may_run_for,
+                ..Refused::because(Why::MayRun)
+            };
             return self.reply(id, Outcome::Refused(refused));
         }
         if recovery.storing.is_none() {
@@ -417,12 +470,22 @@ impl Participant {
             self.raise_epoch();
         }
         let (term, phase) = (Term::NONE, crate::value::PhaseKind::None);
-        self.reply(id, Outcome::Done { owner: None, term, phase });
+        self.reply(
+            id,
+            Outcome::Done {
+                owner: None,
+                term,
+                phase,
+            },
+        );
     }
 
     /// What was forgotten may contain grants: every later one is above them.
     fn raise_epoch(&mut self) {
-        let tickets = self.tickets.iter().map(|ticket| ticket.acceptor.record.max_term.epoch());
+        let tickets = self
+            .tickets
+            .iter()
+            .map(|ticket| ticket.acceptor.record.max_term.epoch());
         let known = tickets.max().unwrap_or(0).max(self.memory.recovery_epoch);
         let epoch = known.saturating_add(1).min(0xfff);
         self.memory.recovery_epoch = epoch;
@@ -440,20 +503,22 @@ impl Participant {
     pub(crate) fn on_seen_ask(&mut self, from: MemberId, header: &Header) {
         let Some(peer) = self.peer(from) else { return };
         // The run that asks is not counted: it says nothing about what the one before it wrote.
-        let newest = peer.previous.filter(|_| peer.run == header.run);
-        self.send(from, Part::SeenTell { life: header.life, newest });
+        let newest = peer.previous.filter(|_| peer.seen.run == header.seen.run);
+        self.send(
+            from,
+            Part::SeenTell {
+                life: header.life,
+                newest,
+            },
+        );
     }
 
-    pub(crate) fn on_seen_tell(
-        &mut self,
-        from: MemberId,
-        life: Life,
-        newest: Option<(u32, u64)>,
-    ) {
-        if self.restart.is_none() || life != self.memory.life || newest.is_none() {
+    pub(crate) fn on_seen_tell(&mut self, from: MemberId, life: Life, newest: Option<Seen>) {
+        if self.restart.is_none() || life != self.memory.life {
             return;
         }
-        if self.is_behind(newest) {
+        let Some(newest) = newest else { return };
+        if self.memory.is_behind(newest) {
             return self.on_stale(from, life, newest);
         }
         if let Some(peer) = self.peer_mut(from) {
@@ -467,21 +532,17 @@ impl Participant {
         }
     }
 
-    fn is_behind(&self, newest: Option<(u32, u64)>) -> bool {
-        newest.is_some_and(|(run, written)| {
-            run > self.memory.run || written > self.memory.written
-        })
-    }
-
     /// A peer has seen a newer state of this member than its own: the disk was rolled back.
-    pub(crate) fn on_stale(&mut self, from: MemberId, life: Life, newest: Option<(u32, u64)>) {
-        if life == self.memory.life && self.is_behind(newest) && self.recovery.is_none() {
+    pub(crate) fn on_stale(&mut self, from: MemberId, life: Life, seen: Seen) {
+        if life == self.memory.life && self.memory.is_behind(seen) && self.recovery.is_none() {
             self.lose_memory(format!("{from} has seen a newer state of this member"));
         }
     }
 
     pub(crate) fn on_connected(&mut self, member: MemberId) {
-        let Some(peer) = self.peer_mut(member) else { return };
+        let Some(peer) = self.peer_mut(member) else {
+            return;
+        };
         peer.connected = true;
         self.send(member, Part::Hello);
         if self.restart.is_some() {
@@ -490,7 +551,14 @@ impl Participant {
         for t in 0..self.tickets.len() {
             if let Some(accepted) = self.tickets[t].acceptor.record.accepted.clone() {
                 let ticket = self.tickets[t].id;
-                self.send(member, Part::Notice { ticket, accepted, over: false });
+                self.send(
+                    member,
+                    Part::Notice {
+                        ticket,
+                        accepted,
+                        over: false,
+                    },
+                );
             }
         }
     }
@@ -505,7 +573,10 @@ fn adopt_into(record: &mut TicketRecord, told: TicketRecord) {
         record.promised_for = Purpose::Owner;
     }
     let key = |record: &TicketRecord| {
-        record.accepted.as_ref().map(|accepted| (accepted.ballot, accepted.seq))
+        record
+            .accepted
+            .as_ref()
+            .map(|accepted| (accepted.ballot, accepted.seq))
     };
     if key(&told) > key(record) {
         record.accepted = told.accepted;

@@ -23,19 +23,30 @@ impl Participant {
         | ClusterReport::Hold { ticket, .. }
         | ClusterReport::Recalled { ticket, .. }
         | ClusterReport::Failed { ticket, .. }) = &report;
-        let Some(t) = self.ticket_named(ticket) else { return };
+        let Some(t) = self.ticket_named(ticket) else {
+            return;
+        };
         self.touch(t);
         match report {
             ClusterReport::Granted { term, result, .. } => match result {
                 Ok(()) => self.grant_read_back(t, term),
                 Err(reason) => self.grant_failed(t, term, reason),
             },
-            ClusterReport::Stopped { term, stop, result, .. } => {
+            ClusterReport::Stopped {
+                term, stop, result, ..
+            } => {
                 self.on_stopped(t, term, stop, result);
             }
             ClusterReport::Checked { check, result, .. } => self.own_checked(t, check, result),
-            ClusterReport::Hold { term, on, reason, .. } => self.on_hold(t, term, on, reason),
-            ClusterReport::Recalled { held, release_begun, quiet, .. } => {
+            ClusterReport::Hold {
+                term, on, reason, ..
+            } => self.on_hold(t, term, on, reason),
+            ClusterReport::Recalled {
+                held,
+                release_begun,
+                quiet,
+                ..
+            } => {
                 self.on_recalled(t, held, release_begun, quiet);
             }
             ClusterReport::Failed { term, reason, .. } => {
@@ -48,7 +59,9 @@ impl Participant {
     }
 
     fn grant_read_back(&mut self, t: usize, term: Term) {
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         if held.term != term || held.started {
             return;
         }
@@ -61,13 +74,19 @@ impl Participant {
     /// The cluster did not take the grant. What it may have started is stopped before the ticket
     /// goes anywhere else.
     pub(crate) fn grant_failed(&mut self, t: usize, term: Term, reason: String) {
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         if held.term != term || held.stop.is_some() {
             return;
         }
         held.start_by = Time::NEVER;
         let ticket = self.name(t);
-        self.event(Event::Alarm(Alarm::GrantFailed { ticket, term, reason: reason.clone() }));
+        self.event(Event::Alarm(Alarm::GrantFailed {
+            ticket,
+            term,
+            reason: reason.clone(),
+        }));
         self.tickets[t].trouble = Some(reason.clone());
         let back = self.tickets[t].came_by.take();
         let me = self.me;
@@ -88,17 +107,25 @@ impl Participant {
 
     fn on_stopped(&mut self, t: usize, term: Term, stop: StopId, result: Result<(), String>) {
         let now = self.now;
-        if let Holding::Leftover { term: over, stop: ordered } = self.tickets[t].holding {
+        if let Holding::Leftover {
+            term: over,
+            stop: ordered,
+        } = self.tickets[t].holding
+        {
             if (over, ordered) == (term, stop) {
                 self.leftover_stopped(t, term, result);
             }
             return;
         }
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         if held.term != term {
             return;
         }
-        let Some(order) = held.stop.as_mut().filter(|order| order.id == stop) else { return };
+        let Some(order) = held.stop.as_mut().filter(|order| order.id == stop) else {
+            return;
+        };
         let Err(reason) = result else {
             order.confirmed = true;
             return;
@@ -108,7 +135,11 @@ impl Participant {
         order.failures += 1;
         let ticket = self.name(t);
         self.tickets[t].trouble = Some(reason.clone());
-        self.event(Event::Alarm(Alarm::StopFailed { ticket, term, reason: reason.clone() }));
+        self.event(Event::Alarm(Alarm::StopFailed {
+            ticket,
+            term,
+            reason: reason.clone(),
+        }));
         if cause == StopCause::Move {
             self.roll_back(t, reason);
         }
@@ -119,7 +150,11 @@ impl Participant {
             // Left to the guard: nothing of this term has a lease any more.
             let ticket = self.name(t);
             self.tickets[t].trouble = Some(reason.clone());
-            self.event(Event::Alarm(Alarm::StopFailed { ticket, term, reason }));
+            self.event(Event::Alarm(Alarm::StopFailed {
+                ticket,
+                term,
+                reason,
+            }));
             self.tickets[t].holding = Holding::None;
             return;
         }
@@ -130,8 +165,15 @@ impl Participant {
     fn leftover_quiet(&mut self, t: usize, term: Term) {
         self.tickets[t].holding = Holding::None;
         let me = self.me;
-        let own = self.tickets[t].acceptor.record.accepted.as_ref().map(|own| &own.value);
-        let Some(own) = own.filter(|own| own.owner == me && own.term == term) else { return };
+        let own = self.tickets[t]
+            .acceptor
+            .record
+            .accepted
+            .as_ref()
+            .map(|own| &own.value);
+        let Some(own) = own.filter(|own| own.owner == me && own.term == term) else {
+            return;
+        };
         if !own.is_held() || (own.class.is_manual() && own.phase != Phase::Revoking) {
             return;
         }
@@ -140,32 +182,53 @@ impl Participant {
             _ => None,
         };
         let revoked = own.phase == Phase::Revoking;
-        self.release(t, Releasing { term, transfer, revoked });
+        self.release(
+            t,
+            Releasing {
+                term,
+                transfer,
+                revoked,
+            },
+        );
     }
 
     /// The move is taken back: what was stopped starts again, and no late confirmation of that
     /// stop counts.
     pub(crate) fn roll_back(&mut self, t: usize, reason: String) {
         let ticket = self.name(t);
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         held.transfer = None;
         let term = held.term;
         if let Some(stop) = held.stop.take() {
-            self.order(ClusterCommand::Activate { ticket: ticket.clone(), term, stop: stop.id });
+            self.order(ClusterCommand::Activate {
+                ticket: ticket.clone(),
+                term,
+                stop: stop.id,
+            });
         }
-        self.event(Event::RolledBack { ticket, reason: reason.clone() });
+        self.event(Event::RolledBack {
+            ticket,
+            reason: reason.clone(),
+        });
         self.job_rolled_back(t, reason);
         self.touch(t);
     }
 
     fn on_hold(&mut self, t: usize, term: Term, on: bool, reason: String) {
-        let Some(held) = self.tickets[t].held_mut() else { return };
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
         if held.term != term {
             return;
         }
         if on {
             held.hold_wanted = Some(reason.clone());
-            let moving = held.stop.as_ref().is_some_and(|stop| stop.cause == StopCause::Move);
+            let moving = held
+                .stop
+                .as_ref()
+                .is_some_and(|stop| stop.cause == StopCause::Move);
             if moving {
                 self.roll_back(t, format!("on hold: {reason}"));
             }
@@ -218,7 +281,14 @@ impl Participant {
                     _ => None,
                 };
                 let revoked = own.phase == Phase::Revoked;
-                self.release(t, Releasing { term: own.term, transfer, revoked });
+                self.release(
+                    t,
+                    Releasing {
+                        term: own.term,
+                        transfer,
+                        revoked,
+                    },
+                );
             }
             _ => {
                 if let (Some(term), false) = (old, quiet) {
@@ -256,10 +326,17 @@ impl Participant {
             lapsed: false,
         }));
         self.lease_class_used(t);
-        self.event(Event::Resumed { ticket: ticket.clone(), term });
+        self.event(Event::Resumed {
+            ticket: ticket.clone(),
+            term,
+        });
         if matches!(own.phase, Phase::Moving(_)) {
             // Whoever asked for the move asks this run in vain: back to where it was.
-            self.order(ClusterCommand::Activate { ticket, term, stop: StopId(0) });
+            self.order(ClusterCommand::Activate {
+                ticket,
+                term,
+                stop: StopId(0),
+            });
         }
         true
     }

@@ -92,7 +92,10 @@ impl Participant {
             return self.reply(id, Outcome::Refused(Refused::because(Why::UnknownTicket)));
         };
         if let Command::Grant { to, .. } | Command::Move { to, .. } = &command
-            && self.config.member(*to).is_none_or(|member| member.role != Role::Site)
+            && self
+                .config
+                .member(*to)
+                .is_none_or(|member| member.role != Role::Site)
         {
             return self.reply(id, Outcome::Refused(Refused::because(Why::NotASite)));
         }
@@ -132,7 +135,13 @@ impl Participant {
         for p in 0..self.peers.len() {
             let to = self.peers[p].id;
             if !request.answered.contains(to) {
-                self.send(to, Part::Query { ticket, query: request.query });
+                self.send(
+                    to,
+                    Part::Query {
+                        ticket,
+                        query: request.query,
+                    },
+                );
             }
         }
     }
@@ -146,24 +155,34 @@ impl Participant {
         obliged: Option<Obliged>,
     ) {
         let now = self.now;
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         if let Some(accepted) = &accepted {
             self.learn(t, accepted.clone());
         }
         let mine = |request: &&mut Request| request.query == query && request.ticket == t;
-        let Some(request) = self.requests.iter_mut().find(mine) else { return };
+        let Some(request) = self.requests.iter_mut().find(mine) else {
+            return;
+        };
         if request.answered.contains(from) {
             return;
         }
         request.answered.insert(from);
         if let Some(accepted) = accepted {
             let key = (accepted.ballot, accepted.seq);
-            if request.best.as_ref().is_none_or(|best| (best.ballot, best.seq) < key) {
+            if request
+                .best
+                .as_ref()
+                .is_none_or(|best| (best.ballot, best.seq) < key)
+            {
                 request.best = Some(accepted);
             }
         }
         if let Some(obliged) = obliged {
-            request.obliged.push((from, obliged, obliged_until(now, &obliged)));
+            request
+                .obliged
+                .push((from, obliged, obliged_until(now, &obliged)));
         }
         self.run_requests();
     }
@@ -195,23 +214,46 @@ impl Participant {
     }
 
     pub(crate) fn request_timeout(&self) -> Time {
-        let reading = self.requests.iter().map(|request| request.give_up.min(request.resend_at));
-        let asked = self.errands.iter().map(|errand| errand.deadline.min(errand.resend_at));
+        let reading = self
+            .requests
+            .iter()
+            .map(|request| request.give_up.min(request.resend_at));
+        let asked = self
+            .errands
+            .iter()
+            .map(|errand| errand.deadline.min(errand.resend_at));
         reading.chain(asked).min().unwrap_or(Time::NEVER)
     }
 
     fn unread(&mut self, request: &Request) {
         let silent = |id: &MemberId| !request.answered.contains(*id);
-        let missing = self.peers.iter().map(|peer| peer.id).filter(silent).collect();
+        let missing = self
+            .peers
+            .iter()
+            .map(|peer| peer.id)
+            .filter(silent)
+            .collect();
         let (holder, may_run_for) = self.may_run(request.ticket);
-        let outcome =
-            Outcome::Refused(Refused { why: Why::NoMajority, missing, holder, may_run_for });
+        let outcome = Outcome::Refused(Refused {
+            why: Why::NoMajority,
+            missing,
+            holder,
+            may_run_for,
+        });
         self.reply(request.id, outcome);
     }
 
     /// A majority answered: what is to be done, and by whom?
     fn decide(&mut self, request: Request) {
-        let Request { id, ticket: t, command, deadline, best, obliged, .. } = request;
+        let Request {
+            id,
+            ticket: t,
+            command,
+            deadline,
+            best,
+            obliged,
+            ..
+        } = request;
         let value = best.map(|best| best.value);
         let kind = match self.judge(&command, value.as_ref(), &obliged) {
             Ok(kind) => kind,
@@ -252,14 +294,27 @@ impl Participant {
         obliged: &[(MemberId, Obliged, Time)],
     ) -> Result<Act, Outcome> {
         let now = self.now;
-        let holder = value.filter(|value| value.is_held()).map(|value| value.owner);
-        let protects = obliged.iter().filter(|(_, obliged, _)| obliged.owner == holder);
+        let holder = value
+            .filter(|value| value.is_held())
+            .map(|value| value.owner);
+        let protects = obliged
+            .iter()
+            .filter(|(_, obliged, _)| obliged.owner == holder);
         let until = holder.and_then(|_| protects.map(|&(_, _, until)| until).max());
-        let may_run_for = until.filter(|&until| until != Time::NEVER).map(|until| until.since(now));
+        let may_run_for = until
+            .filter(|&until| until != Time::NEVER)
+            .map(|until| until.since(now));
         let refuse = |why| {
-            Err(Outcome::Refused(Refused { why, missing: Vec::new(), holder, may_run_for }))
+            Err(Outcome::Refused(Refused {
+                why,
+                missing: Vec::new(),
+                holder,
+                may_run_for,
+            }))
         };
-        let on_hold = value.filter(|value| value.is_held()).and_then(|value| value.hold.clone());
+        let on_hold = value
+            .filter(|value| value.is_held())
+            .and_then(|value| value.hold.clone());
         let (term, phase) = place(value);
         match command {
             Command::Grant { to, force, .. } => {
@@ -271,12 +326,22 @@ impl Participant {
                         None => refuse(Why::Granted),
                     };
                 }
-                Ok(Act::At(*to, Ask::Grant { term, phase, force: force.clone() }))
+                Ok(Act::At(
+                    *to,
+                    Ask::Grant {
+                        term,
+                        phase,
+                        force: force.clone(),
+                    },
+                ))
             }
             Command::Revoke { .. } => match (phase, on_hold) {
                 (PhaseKind::None, _) => refuse(Why::NotGranted),
                 (_, Some(reason)) => refuse(Why::OnHold(reason)),
-                _ => Ok(Act::Here(JobKind::Revoke { agreed: None, over_at: Time::ZERO })),
+                _ => Ok(Act::Here(JobKind::Revoke {
+                    agreed: None,
+                    over_at: Time::ZERO,
+                })),
             },
             Command::Move { to, .. } => match (value, on_hold) {
                 (_, Some(reason)) => refuse(Why::OnHold(reason)),
@@ -301,9 +366,12 @@ impl Participant {
 
     fn job_of(&mut self, ask: Ask) -> JobKind {
         match ask {
-            Ask::Grant { term, phase, force } => {
-                JobKind::Grant { term, phase, force, proposed: Term::NONE }
-            }
+            Ask::Grant { term, phase, force } => JobKind::Grant {
+                term,
+                phase,
+                force,
+                proposed: Term::NONE,
+            },
             Ask::Move { term: _, to } => JobKind::Move {
                 to,
                 check: self.random.next(),
@@ -322,7 +390,11 @@ impl Participant {
             to,
             ticket: t,
             number,
-            ask: Ask::Grant { term, phase: PhaseKind::Vacant, force: None },
+            ask: Ask::Grant {
+                term,
+                phase: PhaseKind::Vacant,
+                force: None,
+            },
             deadline,
             resend_at: Time::ZERO,
             sent: false,
@@ -355,7 +427,15 @@ impl Participant {
                 if connected {
                     errand.sent = true;
                     let ticket = self.tickets[t].id;
-                    self.send(to, Part::Ask { request: number, ticket, ask, wait_ms });
+                    self.send(
+                        to,
+                        Part::Ask {
+                            request: number,
+                            ticket,
+                            ask,
+                            wait_ms,
+                        },
+                    );
                 }
             }
             e += 1;
@@ -366,9 +446,19 @@ impl Participant {
         let (holder, may_run_for) = self.may_run(errand.ticket);
         let missing = vec![errand.to];
         let outcome = if errand.sent {
-            Outcome::Unknown { step: errand.step, missing, holder, may_run_for }
+            Outcome::Unknown {
+                step: errand.step,
+                missing,
+                holder,
+                may_run_for,
+            }
         } else {
-            Outcome::Refused(Refused { why: Why::Unreachable, missing, holder, may_run_for })
+            Outcome::Refused(Refused {
+                why: Why::Unreachable,
+                missing,
+                holder,
+                may_run_for,
+            })
         };
         self.errand_done(errand.owner, outcome);
     }
@@ -377,7 +467,10 @@ impl Participant {
         match owner {
             ErrandOwner::Request(id) => self.reply(id, outcome),
             ErrandOwner::Move(t) if outcome.is_final() => {
-                let moving = self.tickets[t].job.as_ref().is_some_and(|job| job.step == Step::Grant);
+                let moving = self.tickets[t]
+                    .job
+                    .as_ref()
+                    .is_some_and(|job| job.step == Step::Grant);
                 if moving {
                     self.finish(t, outcome);
                 }
@@ -404,7 +497,10 @@ impl Participant {
         }
         let origin = Origin::Remote { from, run, request };
         let Some(t) = self.ticket_index(ticket) else {
-            return self.tell(origin, Outcome::Refused(Refused::because(Why::UnknownTicket)));
+            return self.tell(
+                origin,
+                Outcome::Refused(Refused::because(Why::UnknownTicket)),
+            );
         };
         if !self.is_site {
             return self.tell(origin, Outcome::Refused(Refused::because(Why::NotASite)));
@@ -413,9 +509,19 @@ impl Participant {
             && job.origin == origin
         {
             let (waiting_for, at_most) = (Vec::new(), None);
-            let now_at = Progress { step: job.step, waiting_for, at_most };
+            let now_at = Progress {
+                step: job.step,
+                waiting_for,
+                at_most,
+            };
             let told = job.told.clone().unwrap_or(now_at);
-            return self.send(from, Part::Told { request, outcome: Outcome::Progress(told) });
+            return self.send(
+                from,
+                Part::Told {
+                    request,
+                    outcome: Outcome::Progress(told),
+                },
+            );
         }
         if let Ask::Move { term, .. } | Ask::Standby { term, .. } = &ask
             && self.tickets[t].held().is_none_or(|held| held.term != *term)
@@ -429,7 +535,9 @@ impl Participant {
 
     pub(crate) fn on_told(&mut self, from: MemberId, request: u64, outcome: Outcome) {
         let same = |errand: &Errand| errand.to == from && errand.number == request;
-        let Some(e) = self.errands.iter().position(same) else { return };
+        let Some(e) = self.errands.iter().position(same) else {
+            return;
+        };
         let owner = self.errands[e].owner;
         if let Outcome::Progress(progress) = &outcome {
             self.errands[e].step = progress.step;
@@ -449,7 +557,12 @@ impl Participant {
                         self.finished.pop_front();
                     }
                     let outcome = outcome.clone();
-                    self.finished.push_back(Finished { from, run, request, outcome });
+                    self.finished.push_back(Finished {
+                        from,
+                        run,
+                        request,
+                        outcome,
+                    });
                 }
                 self.send(from, Part::Told { request, outcome });
             }
@@ -466,19 +579,39 @@ impl Participant {
         let same = |asked: &&AnsweredCheck| asked.from == from && asked.check == check;
         if let Some(asked) = self.checks.iter().find(same) {
             if let Some(result) = asked.result.clone() {
-                self.send(from, Part::Checked { ticket, check, result });
+                self.send(
+                    from,
+                    Part::Checked {
+                        ticket,
+                        check,
+                        result,
+                    },
+                );
             }
             return;
         }
         if !self.is_site || !self.memory.voting {
             let result = Err("this member cannot hold tickets now".to_owned());
-            return self.send(from, Part::Checked { ticket, check, result });
+            return self.send(
+                from,
+                Part::Checked {
+                    ticket,
+                    check,
+                    result,
+                },
+            );
         }
         if self.checks.len() == CHECKS_MAX {
             self.checks.pop_front();
         }
         let own = self.random.next();
-        self.checks.push_back(AnsweredCheck { ticket, own, from, check, result: None });
+        self.checks.push_back(AnsweredCheck {
+            ticket,
+            own,
+            from,
+            check,
+            result: None,
+        });
         let ticket = self.name(t);
         self.order(ClusterCommand::Check { ticket, check: own });
     }
@@ -486,10 +619,19 @@ impl Participant {
     pub(crate) fn own_checked(&mut self, t: usize, own: u64, result: Result<(), String>) {
         let ticket = self.tickets[t].id;
         let same = |asked: &&mut AnsweredCheck| asked.own == own && asked.ticket == ticket;
-        let Some(asked) = self.checks.iter_mut().find(same) else { return };
+        let Some(asked) = self.checks.iter_mut().find(same) else {
+            return;
+        };
         asked.result = Some(result.clone());
         let (from, check) = (asked.from, asked.check);
-        self.send(from, Part::Checked { ticket, check, result });
+        self.send(
+            from,
+            Part::Checked {
+                ticket,
+                check,
+                result,
+            },
+        );
     }
 }
 

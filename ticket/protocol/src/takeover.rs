@@ -36,9 +36,7 @@ impl Participant {
         if value.class.is_manual() {
             // Only what was on its way here, or comes back here, stopped at the other end.
             return match value.phase {
-                Phase::Vacant(Some(transfer)) => {
-                    transfer.to == self.me || transfer.from == self.me
-                }
+                Phase::Vacant(Some(transfer)) => transfer.to == self.me || transfer.from == self.me,
                 _ => false,
             };
         }
@@ -60,7 +58,12 @@ impl Participant {
         let place = |site: MemberId| {
             let listed = prefer.iter().position(|&member| member == site);
             // Who lost it goes last: it is the one that is known to be in trouble.
-            (first != Some(site), site == value.owner, listed.unwrap_or(usize::MAX), site)
+            (
+                first != Some(site),
+                site == value.owner,
+                listed.unwrap_or(usize::MAX),
+                site,
+            )
         };
         let mine = place(self.me);
         let sites = self.peers.iter().filter(|peer| peer.role == Role::Site);
@@ -73,7 +76,10 @@ impl Participant {
             return self.advance_kick(t);
         }
         let ticket = &self.tickets[t];
-        let known = ticket.known.as_ref().filter(|known| self.may_take(&known.value));
+        let known = ticket
+            .known
+            .as_ref()
+            .filter(|known| self.may_take(&known.value));
         let (Holding::None, Some(known)) = (&ticket.holding, known) else {
             self.tickets[t].candidate = None;
             return;
@@ -88,16 +94,20 @@ impl Participant {
             return;
         }
         let not_before = match known.value.phase {
-            Phase::Vacant(Some(transfer)) if transfer.to != self.me => {
-                ticket.known_since.after(Duration::from_millis(u64::from(transfer.wait_ms)))
-            }
+            Phase::Vacant(Some(transfer)) if transfer.to != self.me => ticket
+                .known_since
+                .after(Duration::from_millis(u64::from(transfer.wait_ms))),
             _ => Time::ZERO,
         };
         let rank = self.rank(t, &known.value);
         let from = self.now.max(after).max(not_before).max(ticket.unfit_until);
         let jitter = self.resend_after(0);
         let delay = self.config.round_timeout * rank + self.random.up_to(jitter);
-        self.tickets[t].candidate = Some(Candidate { of, at: from.after(delay), after });
+        self.tickets[t].candidate = Some(Candidate {
+            of,
+            at: from.after(delay),
+            after,
+        });
     }
 
     pub(crate) fn candidate_wish(&self, t: usize) -> Option<Wish> {
@@ -116,7 +126,11 @@ impl Participant {
         let most = self.now.after(KICK_MAX);
         let retry = self.tickets[t].retry_at;
         if let Some(candidate) = &mut self.tickets[t].candidate {
-            let from = if reason == Reason::Passed { self.now } else { free.min(most) };
+            let from = if reason == Reason::Passed {
+                self.now
+            } else {
+                free.min(most)
+            };
             candidate.at = from.max(retry).after(pause);
         }
     }
@@ -170,7 +184,11 @@ impl Participant {
             hold: None,
             forced,
         };
-        Change { value, lease: true, release: None }
+        Change {
+            value,
+            lease: true,
+            release: None,
+        }
     }
 
     /// An arbitrator cannot take over, but may be the only one who knows that somebody can.
@@ -178,7 +196,10 @@ impl Participant {
         let now = self.now;
         let ticket = &self.tickets[t];
         let auto = ticket.config.mode == Mode::Auto;
-        let known = ticket.known.as_ref().filter(|known| auto && self.may_take(&known.value));
+        let known = ticket
+            .known
+            .as_ref()
+            .filter(|known| auto && self.may_take(&known.value));
         let Some(known) = known else {
             self.tickets[t].kick = None;
             return;
@@ -200,10 +221,21 @@ impl Participant {
 
     fn kick_sites(&mut self, t: usize, accepted: &Accepted) {
         let ticket = self.tickets[t].id;
-        let sites: Vec<MemberId> =
-            self.peers.iter().filter(|peer| peer.role == Role::Site).map(|peer| peer.id).collect();
+        let sites: Vec<MemberId> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.role == Role::Site)
+            .map(|peer| peer.id)
+            .collect();
         for to in sites {
-            self.send(to, Part::Notice { ticket, accepted: accepted.clone(), over: true });
+            self.send(
+                to,
+                Part::Notice {
+                    ticket,
+                    accepted: accepted.clone(),
+                    over: true,
+                },
+            );
         }
     }
 
@@ -213,7 +245,9 @@ impl Participant {
         accepted: Accepted,
         over: bool,
     ) {
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         let unknown = self.tickets[t].known.is_none();
         self.learn(t, accepted);
         if over && unknown {

@@ -110,7 +110,9 @@ impl Ticket {
 
 /// Term and phase of a value: what a grant names as the thing that it replaces.
 pub(crate) fn place(value: Option<&Value>) -> (Term, PhaseKind) {
-    value.map_or((Term::NONE, PhaseKind::None), |value| (value.term, value.phase.kind()))
+    value.map_or((Term::NONE, PhaseKind::None), |value| {
+        (value.term, value.phase.kind())
+    })
 }
 
 /// A ballot of ours that a majority follows.
@@ -214,7 +216,10 @@ pub(crate) enum Holding {
     /// Everything is stopped: the ticket is being handed back.
     Releasing(Releasing),
     /// Something of a term that is over may still run here: it is being stopped.
-    Leftover { term: Term, stop: StopId },
+    Leftover {
+        term: Term,
+        stop: StopId,
+    },
 }
 
 /// A grant of this site.
@@ -246,7 +251,10 @@ impl Held {
     /// Whether the lease is renewed. Not while the ticket is given up: a stop that hangs must not
     /// keep the ticket for ever. A planned move keeps its lease and is rolled back instead.
     pub(crate) fn renews(&self) -> bool {
-        let giving_up = self.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Move);
+        let giving_up = self
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.cause != StopCause::Move);
         !self.lapsed && !giving_up && self.value.is_renewed()
     }
 
@@ -291,7 +299,11 @@ pub(crate) struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Local(RequestId),
-    Remote { from: MemberId, run: u32, request: u64 },
+    Remote {
+        from: MemberId,
+        run: u32,
+        request: u64,
+    },
 }
 
 /// An operator's command, carried out here. One per ticket at a time.

@@ -11,20 +11,41 @@ impl Participant {
     pub(crate) fn on_part(&mut self, from: MemberId, header: &Header, part: Part) {
         match part {
             Part::Hello => {}
-            Part::Stale { life, run, written } => self.on_stale(from, life, Some((run, written))),
+            Part::Stale { life, seen } => self.on_stale(from, life, seen),
             Part::SeenAsk => self.on_seen_ask(from, header),
             Part::SeenTell { life, newest } => self.on_seen_tell(from, life, newest),
-            Part::Ask { request, ticket, ask, wait_ms } => {
-                self.on_ask(from, header.run, request, ticket, ask, wait_ms);
+            Part::Ask {
+                request,
+                ticket,
+                ask,
+                wait_ms,
+            } => {
+                self.on_ask(from, header.seen.run, request, ticket, ask, wait_ms);
             }
             Part::Told { request, outcome } => self.on_told(from, request, outcome),
             Part::Check { ticket, check } => self.on_check(from, ticket, check),
-            Part::Checked { ticket, check, result } => self.on_checked(ticket, check, result),
+            Part::Checked {
+                ticket,
+                check,
+                result,
+            } => self.on_checked(ticket, check, result),
             Part::RecoverAsk { nonce, from: first } => self.on_recover_ask(from, nonce, first),
-            Part::RecoverTell { nonce, from: first, records, next, recovery_epoch } => {
+            Part::RecoverTell {
+                nonce,
+                from: first,
+                records,
+                next,
+                recovery_epoch,
+            } => {
                 self.on_recover_tell(from, nonce, first, records, next, recovery_epoch);
             }
-            Part::Answer { ticket, query, accepted, max_term: _, obliged } => {
+            Part::Answer {
+                ticket,
+                query,
+                accepted,
+                max_term: _,
+                obliged,
+            } => {
                 self.on_answer(from, ticket, query, accepted, obliged);
             }
             other => self.on_ticket_part(from, other),
@@ -39,29 +60,74 @@ impl Participant {
 
     fn on_ticket_part(&mut self, from: MemberId, part: Part) {
         match part {
-            Part::Prepare { ticket, ballot, purpose } => {
+            Part::Prepare {
+                ticket,
+                ballot,
+                purpose,
+            } => {
                 self.on_prepare(from, ticket, ballot, purpose);
             }
-            Part::Promise { ticket, ballot, accepted, max_term, obliged } => {
+            Part::Promise {
+                ticket,
+                ballot,
+                accepted,
+                max_term,
+                obliged,
+            } => {
                 self.on_promise(from, ticket, ballot, accepted, max_term, obliged);
             }
-            Part::Accept { ticket, accepted, purpose, lease, release } => {
-                let offer = Offer { from, accepted, purpose, lease, release };
+            Part::Accept {
+                ticket,
+                accepted,
+                purpose,
+                lease,
+                release,
+            } => {
+                let offer = Offer {
+                    from,
+                    accepted,
+                    purpose,
+                    lease,
+                    release,
+                };
                 self.on_accept(ticket, offer);
             }
-            Part::Accepted { ticket, ballot, seq } => self.on_accepted(from, ticket, ballot, seq),
-            Part::Refused { ticket, ballot, seq, refusal } => {
+            Part::Accepted {
+                ticket,
+                ballot,
+                seq,
+            } => self.on_accepted(from, ticket, ballot, seq),
+            Part::Refused {
+                ticket,
+                ballot,
+                seq,
+                refusal,
+            } => {
                 self.on_refused(from, ticket, ballot, seq, refusal);
             }
-            Part::Renew { class, round, chunk, tickets } => {
+            Part::Renew {
+                class,
+                round,
+                chunk,
+                tickets,
+            } => {
                 self.on_renew(from, class, round, chunk, tickets);
             }
-            Part::Renewed { class, round, chunk, refused } => {
+            Part::Renewed {
+                class,
+                round,
+                chunk,
+                refused,
+            } => {
                 self.on_renewed(from, class, round, chunk, refused);
             }
             Part::Release { ticket, term } => self.on_release(from, ticket, term),
             Part::Query { ticket, query } => self.on_query(from, ticket, query),
-            Part::Notice { ticket, accepted, over } => self.on_notice(ticket, accepted, over),
+            Part::Notice {
+                ticket,
+                accepted,
+                over,
+            } => self.on_notice(ticket, accepted, over),
             _ => {}
         }
     }
@@ -88,7 +154,15 @@ impl Participant {
             }
             Err(reason) => {
                 let refusal = acceptor.refusal(&ctx, reason);
-                self.send(from, Part::Refused { ticket, ballot, seq: None, refusal });
+                self.send(
+                    from,
+                    Part::Refused {
+                        ticket,
+                        ballot,
+                        seq: None,
+                        refusal,
+                    },
+                );
             }
         }
         self.touch(t);
@@ -122,11 +196,27 @@ impl Participant {
                     self.learn(t, news);
                 }
                 let gate = self.answer_gate(t);
-                self.send_stored(gate, from, Part::Accepted { ticket, ballot, seq });
+                self.send_stored(
+                    gate,
+                    from,
+                    Part::Accepted {
+                        ticket,
+                        ballot,
+                        seq,
+                    },
+                );
             }
             Err(reason) => {
                 let refusal = self.tickets[t].acceptor.refusal(&ctx, reason);
-                self.send(from, Part::Refused { ticket, ballot, seq: Some(seq), refusal });
+                self.send(
+                    from,
+                    Part::Refused {
+                        ticket,
+                        ballot,
+                        seq: Some(seq),
+                        refusal,
+                    },
+                );
             }
         }
         self.touch(t);
@@ -145,7 +235,15 @@ impl Participant {
             accepted: None,
             obliged: None,
         };
-        self.send(from, Part::Refused { ticket, ballot, seq, refusal });
+        self.send(
+            from,
+            Part::Refused {
+                ticket,
+                ballot,
+                seq,
+                refusal,
+            },
+        );
     }
 
     fn on_renew(
@@ -160,8 +258,13 @@ impl Participant {
         let mut refused = Vec::new();
         let mut gate = 0;
         for renewal in tickets {
-            let Some(t) = self.ticket_index(renewal.ticket) else { continue };
-            let ballot = Ballot { counter: renewal.ballot, member: from.0 };
+            let Some(t) = self.ticket_index(renewal.ticket) else {
+                continue;
+            };
+            let ballot = Ballot {
+                counter: renewal.ballot,
+                member: from.0,
+            };
             let acceptor = &mut self.tickets[t].acceptor;
             match acceptor.renew(&ctx, from, ballot, renewal.seq) {
                 Ok(()) => gate = gate.max(self.answer_gate(t)),
@@ -172,12 +275,26 @@ impl Participant {
             }
             self.touch(t);
         }
-        self.send_stored(gate, from, Part::Renewed { class, round, chunk, refused });
+        self.send_stored(
+            gate,
+            from,
+            Part::Renewed {
+                class,
+                round,
+                chunk,
+                refused,
+            },
+        );
     }
 
     fn on_release(&mut self, from: MemberId, ticket: TicketId, term: Term) {
-        let Some(t) = self.ticket_index(ticket) else { return };
-        if self.tickets[t].acceptor.release(self.config.rules, from, term) {
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
+        if self.tickets[t]
+            .acceptor
+            .release(self.config.rules, from, term)
+        {
             self.record_changed(t);
         }
         self.touch(t);
@@ -185,7 +302,9 @@ impl Participant {
 
     fn on_query(&mut self, from: MemberId, ticket: TicketId, query: u32) {
         let ctx = self.context();
-        let Some(t) = self.ticket_index(ticket) else { return };
+        let Some(t) = self.ticket_index(ticket) else {
+            return;
+        };
         if !ctx.voting {
             return;
         }
@@ -205,14 +324,22 @@ impl Participant {
     pub(crate) fn learn(&mut self, t: usize, accepted: Accepted) {
         let ticket = &mut self.tickets[t];
         let key = (accepted.ballot, accepted.seq);
-        if ticket.known.as_ref().is_some_and(|known| (known.ballot, known.seq) >= key) {
+        if ticket
+            .known
+            .as_ref()
+            .is_some_and(|known| (known.ballot, known.seq) >= key)
+        {
             return;
         }
         ticket.ballot_seen = ticket.ballot_seen.max(accepted.ballot.counter);
         let before = ticket.known_place();
         let after = crate::ticket::place(Some(&accepted.value));
         let owner = accepted.value.owner;
-        if ticket.lead.as_ref().is_some_and(|lead| lead.ballot < accepted.ballot) {
+        if ticket
+            .lead
+            .as_ref()
+            .is_some_and(|lead| lead.ballot < accepted.ballot)
+        {
             // Somebody's value came after ours: go on only above it.
             ticket.lead = None;
         }
@@ -223,7 +350,12 @@ impl Participant {
         if before != after {
             let (term, phase) = after;
             let ticket = self.name(t);
-            self.event(Event::Changed { ticket, owner, term, phase });
+            self.event(Event::Changed {
+                ticket,
+                owner,
+                term,
+                phase,
+            });
         }
     }
 }

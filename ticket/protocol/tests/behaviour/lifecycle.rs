@@ -1,9 +1,7 @@
 //! Grant, renewal, lapse, takeover, revoke: the life of a ticket.
 
-
-
-use ticket_protocol::{Outcome, PhaseKind, Why};
 use crate::world::*;
+use ticket_protocol::{Outcome, PhaseKind, Why};
 
 #[test]
 fn granted_and_renewed() {
@@ -12,7 +10,11 @@ fn granted_and_renewed() {
     let start = world.now;
     let outcome = world.run_while_pending(id);
     assert!(done(&outcome), "{outcome:?}\n{}", world.story());
-    assert!(world.now.since(start).as_millis() < 150, "{}", world.story());
+    assert!(
+        world.now.since(start).as_millis() < 150,
+        "{}",
+        world.story()
+    );
     world.run_for(secs(60));
     assert_eq!(world.running(), Some(A), "{}", world.story());
     assert_eq!(world.terms.len(), 1);
@@ -106,7 +108,11 @@ fn revoke_with_the_holder_out_of_reach_says_until_when() {
     world.isolate(A);
     let id = world.revoke(B, secs(2));
     let outcome = world.run_while_pending(id);
-    let Outcome::Pending { holder, may_run_for: Some(left) } = outcome else {
+    let Outcome::Pending {
+        holder,
+        may_run_for: Some(left),
+    } = outcome
+    else {
         panic!("{outcome:?}\n{}", world.story());
     };
     assert_eq!(holder, A);
@@ -127,7 +133,10 @@ fn revoke_then_grant_elsewhere_waits_for_the_lease() {
     world.nodes[0].site.stop_hangs = true;
     let id = world.revoke(B, secs(1));
     let outcome = world.run_while_pending(id);
-    assert!(matches!(outcome, Outcome::Pending { holder: A, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Pending { holder: A, .. }),
+        "{outcome:?}"
+    );
     let id = world.grant(B, B);
     let outcome = world.run_while_pending(id);
     assert!(done(&outcome), "{outcome:?}\n{}", world.story());
@@ -141,7 +150,9 @@ fn refused_without_a_majority() {
     let id = world.grant(A, A);
     let start = world.now;
     let outcome = world.run_while_pending(id);
-    let Outcome::Refused(refused) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Refused(refused) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(refused.why, Why::NoMajority);
     assert_eq!(refused.missing, vec![B, ARB]);
     assert!(world.now.since(start) < secs(5));

@@ -69,7 +69,11 @@ fn without_both_others_it_stays_mute() {
     world.crash(B);
     world.lose_disk(ARB);
     world.run_for(secs(60));
-    assert!(matches!(world.view(ARB).voting, Voting::Reading { .. }), "{}", world.story());
+    assert!(
+        matches!(world.view(ARB).voting, Voting::Reading { .. }),
+        "{}",
+        world.story()
+    );
     assert_eq!(world.running(), None);
     let reason = "B burnt down".to_owned();
     let id = world.command(ARB, Command::Recover { reason });
@@ -89,7 +93,11 @@ fn a_rolled_back_member_notices() {
     world.crash(ARB);
     world.start(ARB, Restored::State(old));
     world.run_for(secs(1));
-    assert!(!matches!(world.view(ARB).voting, Voting::Yes), "{}", world.story());
+    assert!(
+        !matches!(world.view(ARB).voting, Voting::Yes),
+        "{}",
+        world.story()
+    );
     world.run_for(secs(60));
     assert_eq!(world.view(ARB).voting, Voting::Yes, "{}", world.story());
     assert_eq!(world.running(), None);
@@ -150,7 +158,13 @@ fn a_manual_ticket_is_never_taken_over() {
     let id = world.revoke(B, secs(3));
     let outcome = world.run_while_pending(id);
     assert!(
-        matches!(outcome, Outcome::Pending { holder: A, may_run_for: None }),
+        matches!(
+            outcome,
+            Outcome::Pending {
+                holder: A,
+                may_run_for: None
+            }
+        ),
         "{outcome:?}\n{}",
         world.story()
     );
@@ -180,8 +194,15 @@ fn a_forced_grant_raises_the_epoch() {
     world.crash(A);
     world.nodes[0].site.running = None;
     let force = Some("A burnt down".to_owned());
-    let id =
-        world.command(B, Command::Grant { ticket: ticket(), to: B, wait: secs(10), force });
+    let id = world.command(
+        B,
+        Command::Grant {
+            ticket: ticket(),
+            to: B,
+            wait: secs(10),
+            force,
+        },
+    );
     assert!(done(&world.run_while_pending(id)), "{}", world.story());
     assert_eq!(world.running(), Some(B));
     assert_eq!(world.terms[1].epoch(), 1);

@@ -32,7 +32,11 @@ fn moved() {
     let outcome = world.run_while_pending(id);
     assert!(done(&outcome), "{outcome:?}\n{}", world.story());
     assert_eq!(world.running(), Some(B));
-    assert!(world.now.since(start) < Duration::from_millis(500), "{}", world.story());
+    assert!(
+        world.now.since(start) < Duration::from_millis(500),
+        "{}",
+        world.story()
+    );
     world.run_for(secs(30));
     assert_eq!(world.running(), Some(B));
     settled(&world);
@@ -91,7 +95,15 @@ fn a_late_confirmation_of_an_earlier_stop_counts_for_nothing() {
     let term = world.terms[0];
     world.move_to(A, B);
     world.run_for(secs(1));
-    world.report(A, ClusterReport::Stopped { ticket: ticket(), term, stop, result: Ok(()) });
+    world.report(
+        A,
+        ClusterReport::Stopped {
+            ticket: ticket(),
+            term,
+            stop,
+            result: Ok(()),
+        },
+    );
     world.run_for(secs(1));
     assert_eq!(world.running(), Some(A), "{}", world.story());
     assert_eq!(world.terms.len(), 1);
@@ -132,13 +144,22 @@ fn killed_at_every_moment() {
                 }
                 world.run_for(secs(60));
                 let holder = world.running();
-                assert!(holder.is_some(), "{victim} {ms} {restarts}\n{}", world.story());
+                assert!(
+                    holder.is_some(),
+                    "{victim} {ms} {restarts}\n{}",
+                    world.story()
+                );
                 assert!(restarts || holder != Some(victim));
                 if victim != ARB || restarts {
                     let witness = if victim == B && !restarts { A } else { B };
                     let view = world.view(if restarts { ARB } else { witness });
                     assert!(!view.tickets[0].standby);
-                    assert_eq!(view.tickets[0].phase, PhaseKind::Granted, "{}", world.story());
+                    assert_eq!(
+                        view.tickets[0].phase,
+                        PhaseKind::Granted,
+                        "{}",
+                        world.story()
+                    );
                 }
             }
         }
@@ -148,13 +169,25 @@ fn killed_at_every_moment() {
 #[test]
 fn standby_and_activate() {
     let mut world = granted();
-    let id =
-        world.command(B, Command::Standby { ticket: ticket(), on: true, wait: secs(5) });
+    let id = world.command(
+        B,
+        Command::Standby {
+            ticket: ticket(),
+            on: true,
+            wait: secs(5),
+        },
+    );
     assert!(done(&world.run_while_pending(id)), "{}", world.story());
     assert!(world.nodes[0].site.standby);
     assert!(world.view(ARB).tickets[0].standby);
-    let id =
-        world.command(ARB, Command::Standby { ticket: ticket(), on: false, wait: secs(5) });
+    let id = world.command(
+        ARB,
+        Command::Standby {
+            ticket: ticket(),
+            on: false,
+            wait: secs(5),
+        },
+    );
     assert!(done(&world.run_while_pending(id)), "{}", world.story());
     assert!(!world.nodes[0].site.standby);
 }
@@ -165,7 +198,15 @@ fn hold(world: &mut World, on: bool) {
     if !on {
         world.nodes[0].site.hold = false;
     }
-    world.report(A, ClusterReport::Hold { ticket: ticket(), term, on, reason });
+    world.report(
+        A,
+        ClusterReport::Hold {
+            ticket: ticket(),
+            term,
+            on,
+            reason,
+        },
+    );
     world.run_for(secs(1));
 }
 

@@ -74,7 +74,12 @@ impl World {
 
     pub(crate) fn sized(members: u16, arbitrators: usize, tickets: Vec<TicketConfig>) -> Self {
         let nodes = (0..members)
-            .map(|_| Node { participant: None, disk: None, site: Site::default(), life: 0 })
+            .map(|_| Node {
+                participant: None,
+                disk: None,
+                site: Site::default(),
+                life: 0,
+            })
             .collect();
         let mut world = Self {
             now: Time(1_000_000_000),
@@ -105,7 +110,11 @@ impl World {
             .map(|m| Member {
                 id: MemberId(m as u16),
                 name: format!("m{m}"),
-                role: if m + self.arbitrators >= count { Role::Arbitrator } else { Role::Site },
+                role: if m + self.arbitrators >= count {
+                    Role::Arbitrator
+                } else {
+                    Role::Site
+                },
             })
             .collect();
         Config::new("test", me, members, self.tickets.clone())
@@ -147,7 +156,12 @@ impl World {
     pub(crate) fn lose_disk(&mut self, id: MemberId) {
         self.crash(id);
         self.nodes[usize::from(id.0)].disk = None;
-        self.start(id, Restored::Lost { reason: "deleted".into() });
+        self.start(
+            id,
+            Restored::Lost {
+                reason: "deleted".into(),
+            },
+        );
     }
 
     pub(crate) fn cut(&mut self, a: MemberId, b: MemberId) {
@@ -186,7 +200,15 @@ impl World {
 
     pub(crate) fn grant(&mut self, at: MemberId, to: MemberId) -> RequestId {
         let ticket = self.tickets[0].name.clone();
-        self.command(at, Command::Grant { ticket, to, wait: secs(60), force: None })
+        self.command(
+            at,
+            Command::Grant {
+                ticket,
+                to,
+                wait: secs(60),
+                force: None,
+            },
+        )
     }
 
     pub(crate) fn revoke(&mut self, at: MemberId, wait: Duration) -> RequestId {
@@ -196,7 +218,14 @@ impl World {
 
     pub(crate) fn move_to(&mut self, at: MemberId, to: MemberId) -> RequestId {
         let ticket = self.tickets[0].name.clone();
-        self.command(at, Command::Move { ticket, to, wait: secs(20) })
+        self.command(
+            at,
+            Command::Move {
+                ticket,
+                to,
+                wait: secs(20),
+            },
+        )
     }
 
     pub(crate) fn run_for(&mut self, span: Duration) {
@@ -207,14 +236,21 @@ impl World {
     pub(crate) fn run_while_pending(&mut self, id: RequestId) -> Outcome {
         let end = self.now.after(secs(120));
         self.run_until(end, |world| world.outcomes.contains_key(&id));
-        self.outcomes.get(&id).cloned().unwrap_or_else(|| panic!("no outcome\n{}", self.story()))
+        self.outcomes
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| panic!("no outcome\n{}", self.story()))
     }
 
     pub(crate) fn run_until(&mut self, end: Time, done: impl Fn(&Self) -> bool) {
         let mut steps = 0;
         while !done(self) {
             steps += 1;
-            assert!(steps < 2_000_000, "the world does not come to rest\n{}", self.story());
+            assert!(
+                steps < 2_000_000,
+                "the world does not come to rest\n{}",
+                self.story()
+            );
             let timer = (0..self.nodes.len())
                 .filter_map(|m| {
                     let p = self.nodes[m].participant.as_ref()?;
@@ -255,7 +291,9 @@ impl World {
         if let Input::Written(_, state) = &input {
             node.disk = Some((**state).clone());
         }
-        let Some(p) = &mut node.participant else { return };
+        let Some(p) = &mut node.participant else {
+            return;
+        };
         match input {
             Input::Message(from, message) => p.handle_message(now, from, *message),
             Input::Written(id, _) => p.handle_written(now, id, Ok(())),
@@ -267,13 +305,18 @@ impl World {
     fn push(&mut self, after: Duration, to: MemberId, input: Input) {
         self.order += 1;
         let life = self.nodes[usize::from(to.0)].life;
-        self.queue.insert((self.now.after(after), self.order), (to, life, input));
+        self.queue
+            .insert((self.now.after(after), self.order), (to, life, input));
     }
 
     fn drain(&mut self, id: MemberId) {
         loop {
-            let Some(p) = &mut self.nodes[usize::from(id.0)].participant else { return };
-            let Some(effect) = p.poll_effect() else { return };
+            let Some(p) = &mut self.nodes[usize::from(id.0)].participant else {
+                return;
+            };
+            let Some(effect) = p.poll_effect() else {
+                return;
+            };
             match effect {
                 Effect::Send { to, message } => {
                     let bytes = wire::encode_message(&message);
@@ -292,8 +335,12 @@ impl World {
                     self.log.push((self.now, id, format!("{command:?}")));
                     self.obey(id, command);
                 }
-                Effect::Reply { id: request, outcome } => {
-                    self.log.push((self.now, id, format!("{request:?} {outcome:?}")));
+                Effect::Reply {
+                    id: request,
+                    outcome,
+                } => {
+                    self.log
+                        .push((self.now, id, format!("{request:?} {outcome:?}")));
                     if outcome.is_final() {
                         let twice = self.outcomes.insert(request, outcome);
                         assert!(twice.is_none(), "two outcomes of {request:?}");
@@ -319,13 +366,26 @@ impl World {
     fn obey(&mut self, id: MemberId, command: ClusterCommand) {
         let site = &mut self.nodes[usize::from(id.0)].site;
         let report = match command {
-            ClusterCommand::Grant { ticket, term, deadline, .. } => {
-                let result = if site.grant_fails { Err("no".to_owned()) } else { Ok(()) };
+            ClusterCommand::Grant {
+                ticket,
+                term,
+                deadline,
+                ..
+            } => {
+                let result = if site.grant_fails {
+                    Err("no".to_owned())
+                } else {
+                    Ok(())
+                };
                 if result.is_ok() {
                     site.running = Some(term);
                     site.deadline = deadline;
                 }
-                Some(ClusterReport::Granted { ticket, term, result })
+                Some(ClusterReport::Granted {
+                    ticket,
+                    term,
+                    result,
+                })
             }
             ClusterCommand::Extend { term, deadline, .. } => {
                 if site.running == Some(term) {
@@ -333,15 +393,26 @@ impl World {
                 }
                 None
             }
-            ClusterCommand::Stop { ticket, term, stop, .. } => {
+            ClusterCommand::Stop {
+                ticket, term, stop, ..
+            } => {
                 if site.stop_hangs {
                     return;
                 }
-                let result = if site.stop_fails { Err("busy".to_owned()) } else { Ok(()) };
+                let result = if site.stop_fails {
+                    Err("busy".to_owned())
+                } else {
+                    Ok(())
+                };
                 if result.is_ok() {
                     site.running = None;
                 }
-                Some(ClusterReport::Stopped { ticket, term, stop, result })
+                Some(ClusterReport::Stopped {
+                    ticket,
+                    term,
+                    stop,
+                    result,
+                })
             }
             ClusterCommand::Withdraw { term, .. } => {
                 if site.running.is_some_and(|running| running <= term) {
@@ -362,13 +433,28 @@ impl World {
                 None
             }
             ClusterCommand::Check { ticket, check } => {
-                let result = if site.unfit { Err("no agent".to_owned()) } else { Ok(()) };
-                Some(ClusterReport::Checked { ticket, check, result })
+                let result = if site.unfit {
+                    Err("no agent".to_owned())
+                } else {
+                    Ok(())
+                };
+                Some(ClusterReport::Checked {
+                    ticket,
+                    check,
+                    result,
+                })
             }
             ClusterCommand::Recall { ticket } => {
-                let held = site.running.map(|term| (term, site.deadline.unwrap_or(Time::NEVER)));
+                let held = site
+                    .running
+                    .map(|term| (term, site.deadline.unwrap_or(Time::NEVER)));
                 let quiet = site.running.is_none();
-                Some(ClusterReport::Recalled { ticket, held, release_begun: false, quiet })
+                Some(ClusterReport::Recalled {
+                    ticket,
+                    held,
+                    release_begun: false,
+                    quiet,
+                })
             }
         };
         if let Some(report) = report {
@@ -389,18 +475,29 @@ impl World {
     /// At most one site runs.
     fn check(&self) {
         if self.tickets.len() == 1 {
-            let running = self.nodes.iter().filter(|node| node.site.running.is_some()).count();
+            let running = self
+                .nodes
+                .iter()
+                .filter(|node| node.site.running.is_some())
+                .count();
             assert!(running <= 1, "two run\n{}", self.story());
         }
     }
 
     pub(crate) fn running(&self) -> Option<MemberId> {
-        let m = self.nodes.iter().position(|node| node.site.running.is_some())?;
+        let m = self
+            .nodes
+            .iter()
+            .position(|node| node.site.running.is_some())?;
         Some(MemberId(m as u16))
     }
 
     pub(crate) fn view(&self, at: MemberId) -> ticket_protocol::View {
-        self.nodes[usize::from(at.0)].participant.as_ref().unwrap().view(self.now)
+        self.nodes[usize::from(at.0)]
+            .participant
+            .as_ref()
+            .unwrap()
+            .view(self.now)
     }
 
     pub(crate) fn story(&self) -> String {
