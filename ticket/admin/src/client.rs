@@ -183,11 +183,10 @@ impl Client {
             let Some(line) = self.line(deadline)? else {
                 return Ok(None);
             };
-            let response: Response =
-                serde_json::from_slice(&line).map_err(|error| ClientError::Garbage {
-                    socket: self.socket.clone(),
-                    detail: error.to_string(),
-                })?;
+            let response = read(&line).map_err(|error| ClientError::Garbage {
+                socket: self.socket.clone(),
+                detail: error.to_string(),
+            })?;
             // Id 0: the daemon could not read the request that it answers.
             if response.id == id || response.id == 0 {
                 return Ok(Some(response.body));
@@ -255,6 +254,27 @@ impl Client {
             socket: self.socket.clone(),
             cause,
         }
+    }
+}
+
+/// Reads a line. Control characters in its texts become spaces: they end up on terminals, where
+/// they would move the cursor or worse, and part of them come from other machines.
+fn read(line: &[u8]) -> serde_json::Result<Response> {
+    let mut value = serde_json::from_slice(line)?;
+    clean(&mut value);
+    serde_json::from_value(value)
+}
+
+fn clean(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if text.contains(char::is_control) => {
+            *text = text.replace(char::is_control, " ");
+        }
+        // No deeper than the reader allows, which is 128 levels.
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::Object(fields) => fields.values_mut().for_each(clean),
+        _ => {}
     }
 }
 

@@ -189,10 +189,6 @@ pub(crate) fn status(global: &Global, out: &Output) -> Result<Code, Stop> {
         now.clock_in(0),
     );
     for alarm in &view.alarms {
-        let alarm: String = alarm
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
         let _ = writeln!(
             text,
             "{}",

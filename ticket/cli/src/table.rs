@@ -11,10 +11,8 @@ pub(crate) struct Cell {
 impl Cell {
     /// Text in a colour.
     pub(crate) fn new(text: impl Into<String>, paint: Paint) -> Self {
-        // Nothing a daemon sends may move the cursor or end the line.
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
         Self {
-            text: text.into().chars().map(clean).collect(),
+            text: text.into(),
             paint,
         }
     }

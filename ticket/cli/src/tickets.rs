@@ -204,7 +204,7 @@ fn describe(style: Style, view: &View, ticket: &TicketView, now: &Now) -> String
     );
     let mut line = |label: &str, value: &str| {
         let label = style.paint(Paint::Dim, &format!("{label:<10}"));
-        let _ = writeln!(text, "     {label} {}", clean(value));
+        let _ = writeln!(text, "     {label} {value}");
     };
     for (label, value) in facts(style, view, ticket, now) {
         line(label, &value);
@@ -394,17 +394,4 @@ fn one_vote(style: Style, vote: &VoteView) -> String {
         vote.member,
         style.paint(paint, &format!("{symbol} {word}"))
     )
-}
-
-/// Nothing a daemon sends may move the cursor; our own colours may.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\x1b' {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect()
 }

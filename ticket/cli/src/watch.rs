@@ -114,16 +114,12 @@ fn print(out: &Output, event: &Event) {
         .as_deref()
         .or(event.member.as_deref())
         .unwrap_or("-");
-    let text: String = event
-        .text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
     // Many texts begin with what stands in the column before.
-    let text = text
+    let text = event
+        .text
         .strip_prefix(about)
         .and_then(|rest| rest.strip_prefix(": "))
-        .unwrap_or(&text);
+        .unwrap_or(&event.text);
     let kind = out
         .style
         .paint(paint, &format!("{symbol} {:<17}", event.kind));

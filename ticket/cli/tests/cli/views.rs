@@ -102,6 +102,10 @@ fn no_majority_and_holds_are_loud() {
     );
     let ran = fake.run(&["show", "db"]);
     assert!(
+        !ran.out.contains('\x1b'),
+        "a daemon's text moves the cursor"
+    );
+    assert!(
         ran.out.contains("NOT agreed: the deadline stays in force"),
         "{}",
         ran.out
