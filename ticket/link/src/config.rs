@@ -68,7 +68,8 @@ pub struct Timing {
     pub back_off_max: Duration,
     /// Assumed round trip before one was measured: resends of the handshake start after three.
     pub initial_rtt: Duration,
-    /// Name resolution is given up after this long.
+    /// Name resolution is given up after this long. Not longer than a connection attempt, or a
+    /// dead name server would delay the attempts at a peer's other addresses.
     pub resolve_timeout: Duration,
     /// When two instances claim one name, how long the one known first has to prove that it lives.
     pub contest_timeout: Duration,
@@ -83,7 +84,7 @@ impl Default for Timing {
             back_off_min: Duration::from_millis(50),
             back_off_max: Duration::from_secs(1),
             initial_rtt: Duration::from_millis(100),
-            resolve_timeout: Duration::from_secs(5),
+            resolve_timeout: Duration::from_secs(3),
             contest_timeout: Duration::from_millis(400),
         }
     }

@@ -87,7 +87,7 @@ fn expect(shared: &Shared, found: &Identity, dialled: Option<&str>) -> Result<()
     };
     if peer.role != found.role {
         return Err(format!(
-            "certificate says that {} is a {}, the configuration of {} says {}",
+            "the certificate of {} says {}, the configuration of {} says {}",
             found.name, found.role, me.name, peer.role
         ));
     }
@@ -211,10 +211,15 @@ fn ended(
 ) {
     let failure = Failure::connection(canonical(connection.remote_address()), end);
     debug!(%peer, id, "connection ended: {}", failure.text);
-    let by_us = matches!(end, ConnectionError::LocallyClosed);
-    let spare =
-        matches!(end, ConnectionError::ApplicationClosed(e) if e.error_code == Code::Spare.into());
-    if !by_us && !spare {
+    // An orderly end is no failure.
+    let orderly = match end {
+        ConnectionError::LocallyClosed => true,
+        ConnectionError::ApplicationClosed(close) => [Code::Goodbye, Code::Superseded, Code::Spare]
+            .into_iter()
+            .any(|code| close.error_code == code.into()),
+        _ => false,
+    };
+    if !orderly {
         shared.failed(peer, &failure);
     }
     shared.closed(peer, id, &failure.text);

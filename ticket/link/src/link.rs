@@ -115,7 +115,7 @@ impl Link {
     pub async fn bind(config: LinkConfig) -> Result<(Self, Events), LinkError> {
         let sockets = runtime::bind(&config.listen)
             .map_err(|(address, source)| LinkError::Listen { address, source })?;
-        Self::bind_with(config, sockets, Arc::new(SystemNames)).await
+        Self::bind_with(config, sockets, Arc::new(SystemNames::default())).await
     }
 
     /// The same on given sockets and names: an in-memory network in virtual time, a fake DNS.

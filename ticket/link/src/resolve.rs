@@ -4,8 +4,12 @@ use std::fs;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+};
 use hickory_resolver::proto::rr::RData;
 use thiserror::Error;
 use tracing::debug;
@@ -16,6 +20,9 @@ use crate::address::Address;
 pub const ADDRESSES_MAX: usize = 16;
 /// Largest hosts file that is read: ad-blocking lists reach megabytes, ours never do.
 const HOSTS_BYTES_MAX: u64 = 1 << 20;
+/// How long one name server may take for one question, and how often it is asked.
+const SERVER_PATIENCE: Duration = Duration::from_secs(1);
+const SERVER_ATTEMPTS_MAX: usize = 2;
 const HOSTS: &str = "/etc/hosts";
 
 /// A name that could not be resolved just now. It is asked again with the next attempt.
@@ -43,16 +50,28 @@ pub trait Resolve: Send + Sync + 'static {
 ///
 /// Both files are read anew for each lookup. Lookups are rare (a peer is down or moved), and
 /// between them nothing is kept: no cache that could be stale, no memory, no timers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemNames;
+#[derive(Clone, Debug, Default)]
+pub struct SystemNames {
+    /// Asked instead of the servers of `/etc/resolv.conf`.
+    server: Option<SocketAddr>,
+}
+
+impl SystemNames {
+    /// Names from one server (and `/etc/hosts`), whatever `/etc/resolv.conf` says.
+    pub fn of_server(server: SocketAddr) -> Self {
+        Self {
+            server: Some(server),
+        }
+    }
+}
 
 impl Resolve for SystemNames {
     fn resolve<'a>(&'a self, address: &'a Address) -> Resolution<'a> {
         Box::pin(async move {
             let mut found = match address {
                 Address::Ip(address) => vec![*address],
-                Address::Host { name, port } => host(name, *port).await?,
-                Address::Service { name } => service(name).await?,
+                Address::Host { name, port } => self.host(name, *port).await?,
+                Address::Service { name } => self.service(name).await?,
             };
             found.truncate(ADDRESSES_MAX);
             Ok(found)
@@ -60,54 +79,76 @@ impl Resolve for SystemNames {
     }
 }
 
-async fn host(name: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
-    let local = hosts_file_entry(name);
-    if !local.is_empty() {
-        return Ok(with_port(local, port));
+impl SystemNames {
+    async fn host(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+        let local = hosts_file_entry(name);
+        if !local.is_empty() {
+            return Ok(with_port(local, port));
+        }
+        let resolver = self.resolver(name)?;
+        let found = resolver
+            .lookup_ip(absolute(name))
+            .await
+            .map_err(|e| failed(name, &e))?;
+        Ok(with_port(found.iter().collect(), port))
     }
-    let resolver = resolver(name)?;
-    let found = resolver
-        .lookup_ip(absolute(name))
-        .await
-        .map_err(|e| failed(name, &e))?;
-    Ok(with_port(found.iter().collect(), port))
-}
 
-async fn service(name: &str) -> Result<Vec<SocketAddr>, ResolveError> {
-    let resolver = resolver(name)?;
-    let answer = resolver
-        .srv_lookup(absolute(name))
-        .await
-        .map_err(|e| failed(name, &e))?;
-    let mut targets: Vec<(u16, u16, String, u16)> = Vec::new();
-    for record in answer.answers() {
-        if let RData::SRV(srv) = &record.data {
-            // Smaller priority first, larger weight first among equals: all are tried anyway.
-            let rank = (srv.priority, u16::MAX - srv.weight);
-            targets.push((rank.0, rank.1, srv.target.to_utf8(), srv.port));
+    async fn service(&self, name: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        let resolver = self.resolver(name)?;
+        let answer = resolver
+            .srv_lookup(absolute(name))
+            .await
+            .map_err(|e| failed(name, &e))?;
+        let mut targets: Vec<(u16, u16, String, u16)> = Vec::new();
+        for record in answer.answers() {
+            if let RData::SRV(srv) = &record.data {
+                // Smaller priority first, larger weight first among equals: all are tried anyway.
+                let rank = (srv.priority, u16::MAX - srv.weight);
+                targets.push((rank.0, rank.1, srv.target.to_utf8(), srv.port));
+            }
+        }
+        targets.sort();
+        targets.truncate(ADDRESSES_MAX);
+        let mut found = Vec::new();
+        let mut failure = None;
+        for (_, _, target, port) in targets {
+            match self.host(&target, port).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(e) => failure = Some(e),
+            }
+        }
+        match (found.is_empty(), failure) {
+            (true, Some(failure)) => Err(failure),
+            (true, None) => Err(failed(name, &"it has no SRV records")),
+            (false, _) => Ok(found),
         }
     }
-    targets.sort();
-    targets.truncate(ADDRESSES_MAX);
-    let mut found = Vec::new();
-    let mut failure = None;
-    for (_, _, target, port) in targets {
-        match host(&target, port).await {
-            Ok(addresses) => found.extend(addresses),
-            Err(e) => failure = Some(e),
-        }
-    }
-    match (found.is_empty(), failure) {
-        (true, Some(failure)) => Err(failure),
-        (true, None) => Err(failed(name, &"it has no SRV records")),
-        (false, _) => Ok(found),
+
+    fn resolver(&self, name: &str) -> Result<TokioResolver, ResolveError> {
+        let mut builder = match self.server {
+            Some(server) => {
+                TokioResolver::builder_with_config(one_server(server), Default::default())
+            }
+            None => TokioResolver::builder_tokio()
+                .map_err(|e| failed(name, &format!("no name servers in /etc/resolv.conf ({e})")))?,
+        };
+        let options = builder.options_mut();
+        // The usual five seconds would use up all our patience on the first dead server.
+        options.timeout = options.timeout.min(SERVER_PATIENCE);
+        options.attempts = options.attempts.min(SERVER_ATTEMPTS_MAX);
+        options.use_hosts_file = ResolveHosts::Never;
+        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+        builder.build().map_err(|e| failed(name, &e))
     }
 }
 
-fn resolver(name: &str) -> Result<TokioResolver, ResolveError> {
-    let builder = TokioResolver::builder_tokio()
-        .map_err(|e| failed(name, &format!("no name servers in /etc/resolv.conf ({e})")))?;
-    builder.build().map_err(|e| failed(name, &e))
+fn one_server(server: SocketAddr) -> ResolverConfig {
+    let mut udp = ConnectionConfig::udp();
+    udp.port = server.port();
+    let mut tcp = ConnectionConfig::tcp();
+    tcp.port = server.port();
+    let server = NameServerConfig::new(server.ip(), true, vec![udp, tcp]);
+    ResolverConfig::from_parts(None, Vec::new(), vec![server])
 }
 
 fn failed(name: &str, reason: &dyn ToString) -> ResolveError {
@@ -169,26 +210,4 @@ fn hosts_entry(text: &str, name: &str) -> Vec<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_file() {
-        let text = "127.0.0.1 localhost # me\n::1 localhost ip6-localhost\n# 1.2.3.4 berlin\n\
-                    192.0.2.1\tberlin.example Berlin\nbroken line\n";
-        assert_eq!(hosts_entry(text, "localhost").len(), 2);
-        assert_eq!(
-            hosts_entry(text, "berlin"),
-            ["192.0.2.1".parse::<IpAddr>().unwrap()]
-        );
-        assert_eq!(hosts_entry(text, "berlin.example.").len(), 1);
-        assert!(hosts_entry(text, "paris").is_empty());
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn localhost_needs_no_name_server() {
-        let address = Address::parse("localhost:17001").unwrap();
-        let found = SystemNames.resolve(&address).await.unwrap();
-        assert!(!found.is_empty() && found.iter().all(|a| a.ip().is_loopback()));
-    }
-}
+mod tests;

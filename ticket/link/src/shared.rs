@@ -3,6 +3,8 @@
 //! Everything is behind one lock that is never held across an await; connections are few and
 //! each step is short.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +28,6 @@ use crate::table::Slot;
 /// Refusals and duplicates are reported to the reader this often at most, and always counted: a
 /// stranger must not be able to crowd out other reports.
 const ALARM_INTERVAL: Duration = Duration::from_secs(1);
-
-mod steps;
 
 pub(crate) struct Shared {
     pub(crate) me: Identity,

@@ -80,7 +80,7 @@ async fn member_in_another_role() {
     let paris = credentials(&ca, &issued(&ca, "arbitrator", "paris"));
     let (here, there) = refused(&ca, |berlin| dialling(paris, berlin)).await;
     assert!(
-        here.contains("paris is a arbitrator") && here.contains("says site"),
+        here.contains("of paris says arbitrator") && here.contains("says site"),
         "{here}"
     );
     assert!(there.contains("says site"), "{there}");

@@ -190,7 +190,7 @@ async fn member(net: &Net, cast: &Cast, name: &str, seed: u64) -> (Link, Events)
         address: here,
     });
     let socket = LinkSocket::custom(socket, Arc::new(TokioRuntime)).unwrap();
-    Link::bind_with(config, vec![socket], Arc::new(SystemNames))
+    Link::bind_with(config, vec![socket], Arc::new(SystemNames::default()))
         .await
         .unwrap()
 }
