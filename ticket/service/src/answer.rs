@@ -20,7 +20,7 @@ pub(crate) fn term_text(term: Term) -> Option<String> {
 /// One line to the operator.
 pub(crate) fn outcome(outcome: Outcome, action: &Action, roster: &Roster) -> Body {
     match outcome {
-        Outcome::Progress(progress) => Body::Progress(self::progress(&progress, roster)),
+        Outcome::Progress(progress) => Body::Progress(self::progress(&progress, action, roster)),
         Outcome::Done { owner, term, phase } => done(owner, term, phase, action, roster),
         Outcome::Pending {
             holder,
@@ -49,10 +49,6 @@ pub(crate) fn outcome(outcome: Outcome, action: &Action, roster: &Roster) -> Bod
             let mut failure = Failure::new(Code::Unknown, text);
             failure.missing = who;
             failure.may_run_ms = may_run_for.map(millis);
-            failure.hint = Some(format!(
-                "look with `ticket show {}`; the same request id repeats this very command",
-                action.ticket
-            ));
             Body::Error(failure)
         }
     }
@@ -135,7 +131,7 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
         Why::UnknownTicket => (Code::NoSuch, Some("`ticket list` shows them all")),
         Why::NotASite => (Code::NotApplicable, Some("name a site")),
         Why::NoMajority => (Code::Quorum, Some("`ticket peers` shows who is missing")),
-        Why::Granted | Why::SameSite => (Code::Exists, None),
+        Why::Granted | Why::SameSite => (Code::Exists, Some("move it there, or revoke it first")),
         Why::MayRun => (Code::Unsafe, Some("wait, or make sure that it is down")),
         Why::OnHold(_) => (Code::Unsafe, None),
         Why::NotGranted => (Code::NotApplicable, None),
@@ -145,26 +141,40 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
         Why::Mute | Why::Busy => (Code::Temporary, Some("try again later")),
         Why::NotLost => (Code::NotApplicable, None),
     };
-    let mut text = format!("{}: {}", action.ticket, refused.why);
+    let holder = refused.holder.map(|holder| roster.name(holder));
+    let mut text = match (&refused.why, &holder) {
+        (Why::Granted, Some(holder)) => format!("{} is held by {holder}", action.ticket),
+        (Why::MayRun, Some(holder)) => {
+            format!(
+                "{holder}, which held {} last, may still be running",
+                action.ticket
+            )
+        }
+        (why, Some(holder)) => format!("{}: {why} ({holder})", action.ticket),
+        (why, None) => format!("{}: {why}", action.ticket),
+    };
     let missing = roster.names(&refused.missing);
     if !missing.is_empty() {
         text += &format!(" (no answer from {})", missing.join(", "));
     }
-    if let Some(holder) = refused.holder {
-        text += &format!(" ({})", roster.name(holder));
-    }
     let mut failure = Failure::new(code, text);
     failure.hint = hint.map(str::to_owned);
     failure.missing = missing;
-    failure.may_run_ms = refused.may_run_for.map(millis);
+    if code != Code::Exists {
+        failure.may_run_ms = refused.may_run_for.map(millis);
+    }
     if matches!(refused.why, Why::MayRun) {
         failure.retry_in_ms = failure.may_run_ms;
     }
     failure
 }
 
-fn progress(progress: &Progress, roster: &Roster) -> ticket_admin::Progress {
+fn progress(progress: &Progress, action: &Action, roster: &Roster) -> ticket_admin::Progress {
     let who = roster.names(&progress.waiting_for);
+    let is_move = matches!(action.verb, Verb::Move { .. });
+    let place = MOVE
+        .iter()
+        .position(|step| is_move && *step == progress.step);
     let phase = match who.as_slice() {
         [] => step_text(progress.step).to_owned(),
         who => format!("{} ({})", step_text(progress.step), who.join(", ")),
@@ -172,10 +182,20 @@ fn progress(progress: &Progress, roster: &Roster) -> ticket_admin::Progress {
     ticket_admin::Progress {
         phase,
         until_ms: progress.at_most.map(millis),
-        step: None,
-        steps: None,
+        step: place.and_then(|place| u32::try_from(place + 1).ok()),
+        steps: place.and_then(|_| u32::try_from(MOVE.len()).ok()),
     }
 }
+
+/// The steps of a move, in their order.
+const MOVE: [Step; 6] = [
+    Step::Check,
+    Step::Agree,
+    Step::Stop,
+    Step::Release,
+    Step::Grant,
+    Step::Start,
+];
 
 /// What a step waits for, to follow "waiting: ".
 pub(crate) fn step_text(step: Step) -> &'static str {
@@ -192,8 +212,17 @@ pub(crate) fn step_text(step: Step) -> &'static str {
     }
 }
 
+/// What is known about how long things take here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    /// A round trip to the slowest member that a majority needs.
+    pub(crate) round: Option<Duration>,
+    /// The longest that a stop may take.
+    pub(crate) stop_budget: Option<Duration>,
+}
+
 /// What a command would meet.
-pub(crate) fn plan(forecast: &Forecast, action: &Action, roster: &Roster) -> Plan {
+pub(crate) fn plan(forecast: &Forecast, action: &Action, roster: &Roster, pace: Pace) -> Plan {
     let failure = forecast
         .refused
         .as_ref()
@@ -202,6 +231,22 @@ pub(crate) fn plan(forecast: &Forecast, action: &Action, roster: &Roster) -> Pla
         Some(failure) => failure.message.clone(),
         None => "as far as this member knows".to_owned(),
     };
+    let steps = forecast.steps.iter();
+    let steps: Vec<ticket_admin::Step> = steps
+        .map(|step| ticket_admin::Step {
+            what: step_text(*step).to_owned(),
+            takes_ms: match step {
+                Step::WaitForLease => forecast.wait_first.map(millis),
+                Step::Read | Step::Agree | Step::Release | Step::Grant => pace.round.map(millis),
+                Step::Check | Step::Stop | Step::Start | Step::RollBack => None,
+            },
+            at_most_ms: match step {
+                Step::Stop => pace.stop_budget.map(millis),
+                _ => None,
+            },
+        })
+        .collect();
+    let takes: u64 = steps.iter().filter_map(|step| step.takes_ms).sum();
     Plan {
         ticket: action.ticket.clone(),
         feasible: failure.is_none(),
@@ -211,19 +256,8 @@ pub(crate) fn plan(forecast: &Forecast, action: &Action, roster: &Roster) -> Pla
             ok: failure.is_none(),
             detail,
         }],
-        steps: forecast
-            .steps
-            .iter()
-            .map(|step| ticket_admin::Step {
-                what: step_text(*step).to_owned(),
-                takes_ms: forecast
-                    .wait_first
-                    .filter(|_| *step == Step::WaitForLease)
-                    .map(millis),
-                at_most_ms: None,
-            })
-            .collect(),
-        takes_ms: forecast.wait_first.map(millis),
+        takes_ms: (!steps.is_empty()).then_some(takes),
+        steps,
         gap_ms: None,
     }
 }

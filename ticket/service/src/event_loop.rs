@@ -22,13 +22,15 @@ use link::{Events, Link};
 use ticket_admin::{Body, Call, Event, Level};
 use ticket_config::Config;
 use ticket_protocol::{
-    ClusterCommand, ClusterReport, Effect, Participant, Time, WriteFailed, WriteId, wire,
+    ClusterCommand, ClusterReport, Effect, Participant, TicketName, Time, WriteFailed, WriteId,
+    wire,
 };
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::clock::{Alarm, Clock};
 use crate::cluster::Cluster;
+use crate::contact::Contacts;
 use crate::control::{Asked, Control};
 use crate::conversion::Roster;
 use crate::desk::{self, Desk, Taken};
@@ -77,7 +79,10 @@ pub(crate) struct EventLoop {
     pub(crate) started: Time,
     pub(crate) desk: Desk,
     pub(crate) watch: Watch,
+    pub(crate) contacts: Contacts,
     pub(crate) alarms: BTreeMap<(String, String), (Time, String)>,
+    /// Why the loop has to end after this turn.
+    pub(crate) ended: Option<Ended>,
     /// The status line may have changed.
     pub(crate) stale_status: bool,
     /// No timeout is handled before this: see [`TIMEOUT_PAUSE`].
@@ -104,6 +109,21 @@ impl Signals {
     }
 }
 
+/// Why the loop ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The kernel's timer failed: no deadline can be kept any more.
+    #[error("the timer failed: {0}")]
+    Timer(#[from] io::Error),
+    /// Another process uses our name and key. Each of the two may be the one that others know, so
+    /// that both would vote: neither must.
+    #[error(
+        "another process is this member too: {0}; stop one of them, delete its state, and give it a \
+         name and a certificate of its own"
+    )]
+    Duplicate(String),
+}
+
 /// One thing that happened.
 enum Input {
     Stop,
@@ -120,9 +140,8 @@ impl EventLoop {
     /// Runs until a signal asks for the end.
     ///
     /// # Errors
-    /// The kernel's timer failed: the process cannot keep a deadline any more. The guard ends what
-    /// this site runs.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
+    /// See [`Ended`]. Whatever this site runs is left to the guard.
+    pub(crate) async fn run(mut self) -> Result<(), Ended> {
         self.manager.ready();
         self.act();
         loop {
@@ -144,6 +163,9 @@ impl EventLoop {
             }
             self.keep_time();
             self.tell_manager();
+            if let Some(ended) = self.ended.take() {
+                return Err(ended);
+            }
         }
         self.stop().await;
         Ok(())
@@ -230,6 +252,7 @@ impl EventLoop {
                     let bytes = wire::encode_message(&message);
                     // A datagram that is lost here is as lost as one in the network, and counted.
                     let _lost = self.link.send(&self.roster.name(to), &bytes);
+                    self.contacts.sent(to, self.clock.now());
                 }
                 Effect::Write { id, state } => self.disk.write(id, wire::encode_state(&state)),
                 Effect::Cluster(command) => self.command_cluster(command),
@@ -267,7 +290,10 @@ impl EventLoop {
         match &event {
             link::Event::Message { from, bytes } => match self.roster.number(from) {
                 Some(member) => match wire::decode_message(bytes) {
-                    Ok(message) => self.participant.handle_message(now, member, message),
+                    Ok(message) => {
+                        self.contacts.heard(member);
+                        self.participant.handle_message(now, member, message);
+                    }
                     Err(error) => {
                         self.link.count_invalid(from);
                         tracing::debug!(%from, %error, "a message was not understood");
@@ -277,6 +303,7 @@ impl EventLoop {
             },
             link::Event::Up { peer, .. } => {
                 if let Some(member) = self.roster.number(peer) {
+                    self.contacts.heard(member);
                     self.participant.handle_connected(now, member);
                 }
             }
@@ -285,7 +312,12 @@ impl EventLoop {
                     self.participant.handle_disconnected(now, member);
                 }
             }
-            _ => {}
+            link::Event::Duplicate { member, why } => {
+                if self.roster.number(member) == Some(self.roster.me()) {
+                    self.ended = Some(Ended::Duplicate(why.clone()));
+                }
+            }
+            link::Event::Refused { .. } | link::Event::CertificateExpires { .. } => {}
         }
         if let Some(event) = happening::link(&event) {
             self.publish(event);
@@ -309,7 +341,8 @@ impl EventLoop {
                 let body = match desk::command(&action, &self.roster, is_site) {
                     Ok(command) => {
                         let forecast = self.participant.forecast(now, &command);
-                        desk::plan_answer(answer::plan(&forecast, &action, &self.roster))
+                        let pace = self.pace(&action.ticket);
+                        desk::plan_answer(answer::plan(&forecast, &action, &self.roster, pace))
                     }
                     Err(failure) => Body::Error(failure),
                 };
@@ -326,6 +359,33 @@ impl EventLoop {
         }
     }
 
+    /// How long a round and a stop take, as far as can be known beforehand.
+    fn pace(&self, ticket: &str) -> answer::Pace {
+        let mut round_trips: Vec<Duration> = self
+            .link
+            .stats()
+            .peers
+            .iter()
+            .filter(|peer| peer.address.is_some())
+            .filter_map(|peer| peer.rtt)
+            .collect();
+        round_trips.sort_unstable();
+        // We ourselves are one of the majority.
+        let others = self.config.majority().saturating_sub(1);
+        let configured = self.config.find_ticket(ticket).map(|it| it.stop_budget);
+        let known = self
+            .cluster
+            .stop_budget_ms(&TicketName(ticket.to_owned()))
+            .map(Duration::from_millis);
+        answer::Pace {
+            round: match others {
+                0 => Some(Duration::ZERO),
+                others => round_trips.get(others - 1).copied(),
+            },
+            stop_budget: known.or(configured),
+        }
+    }
+
     fn view(&mut self, now: Time) -> ticket_admin::View {
         self.forget_old_alarms(now);
         Sources {
@@ -334,6 +394,7 @@ impl EventLoop {
             protocol: self.participant.view(now),
             link: self.link.stats(),
             cluster: &*self.cluster,
+            contacts: &self.contacts,
             up: now.since(self.started),
             alarms: self.alarms.values().map(|(_, text)| text.clone()).collect(),
         }

@@ -117,6 +117,8 @@ fn changed(
     let site = roster.name(owner);
     let (kind, state) = match phase {
         PhaseKind::None => ("changed", "never granted".to_owned()),
+        // The grant itself is told apart, as `granted` or `takeover`.
+        PhaseKind::Granted if owner == roster.me() => ("changed", format!("granted to {site}")),
         PhaseKind::Granted => ("granted-elsewhere", format!("granted to {site}")),
         PhaseKind::Moving => ("moving", format!("moves away from {site}")),
         PhaseKind::Vacant => ("vacant", format!("released by {site}")),

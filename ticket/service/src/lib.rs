@@ -19,6 +19,7 @@ mod answer;
 mod arguments;
 mod clock;
 mod cluster;
+mod contact;
 mod control;
 mod conversion;
 mod desk;

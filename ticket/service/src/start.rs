@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use crate::arguments::{self, Arguments, Run, USAGE};
 use crate::clock::{Alarm, Clock};
 use crate::cluster::{Cluster, REPORTS_WAITING_MAX, Reports};
+use crate::contact::Contacts;
 use crate::control::Control;
 use crate::conversion::{self, Roster};
 use crate::desk::Desk;
 use crate::disk::{Disk, Found};
-use crate::event_loop::{EventLoop, Signals};
+use crate::event_loop::{Ended, EventLoop, Signals};
 use crate::manager::Manager;
 use crate::pause::{PauseWatch, Readings};
 use crate::reload::Reload;
@@ -28,7 +29,10 @@ use crate::watch::Watch;
 
 /// How long a thread that wrote to the disk is kept for the next write: the writes of one grant
 /// share it, and an idle member has none.
-const DISK_THREAD_KEPT: Duration = Duration::from_millis(500);
+const DISK_THREAD_KEPT: Duration = Duration::from_millis(100);
+
+/// Stack of such a thread: it copies a state and makes a few system calls.
+const DISK_THREAD_STACK: usize = 256 * 1024;
 
 /// Threads beside the loop at once: one writes, one reads files for a reload.
 const THREADS_MAX: usize = 2;
@@ -68,6 +72,8 @@ pub(crate) enum Failure {
     Store(String),
     #[error(transparent)]
     Link(#[from] link::LinkError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
 }
 
 fn listed(findings: &[Diagnostic]) -> String {
@@ -87,7 +93,7 @@ impl Failure {
             Self::Config(_) | Self::Setting(_) | Self::Credentials(_) | Self::Protocol(_) => {
                 Code::Config
             }
-            Self::System { .. } | Self::Store(_) | Self::Link(_) => Code::Error,
+            Self::System { .. } | Self::Store(_) | Self::Link(_) | Self::Ended(_) => Code::Error,
         }
     }
 }
@@ -154,14 +160,12 @@ fn begin(daemon: &Daemon, run: &Run) -> Result<(), Failure> {
         .enable_all()
         .max_blocking_threads(THREADS_MAX)
         .thread_keep_alive(DISK_THREAD_KEPT)
+        .thread_stack_size(DISK_THREAD_STACK)
         .build()
         .map_err(Failure::system("the runtime cannot start"))?;
     runtime.block_on(async {
         let event_loop = prepare(daemon, run, config, clock).await?;
-        event_loop
-            .run()
-            .await
-            .map_err(Failure::system("the timer failed; stopped"))
+        Ok(event_loop.run().await?)
     })
 }
 
@@ -228,7 +232,9 @@ async fn prepare(
         started,
         desk: Desk::default(),
         watch: Watch::default(),
+        contacts: Contacts::default(),
         alarms: BTreeMap::new(),
+        ended: None,
         stale_status: true,
         not_before: started,
         alive_at: started,

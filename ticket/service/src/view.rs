@@ -12,6 +12,7 @@ use ticket_protocol::{PhaseKind, Voting};
 
 use crate::answer::{millis, step_text, term_text};
 use crate::cluster::Cluster;
+use crate::contact::Contacts;
 use crate::conversion::Roster;
 
 /// What a view is made of.
@@ -21,6 +22,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) protocol: ticket_protocol::View,
     pub(crate) link: LinkStats,
     pub(crate) cluster: &'a dyn Cluster,
+    pub(crate) contacts: &'a Contacts,
     pub(crate) up: Duration,
     pub(crate) alarms: Vec<String>,
 }
@@ -76,7 +78,11 @@ impl Sources<'_> {
         match member.id == self.roster.me() {
             true => self.protocol.voting == Voting::Yes,
             // One that was not heard yet is taken to vote: it is connected.
-            false => member.connected && member.voting.unwrap_or(true),
+            false => {
+                member.connected
+                    && member.voting.unwrap_or(true)
+                    && !self.contacts.is_silent(member.id)
+            }
         }
     }
 
@@ -111,7 +117,9 @@ impl Sources<'_> {
             why: if mine {
                 self.why_mute()
             } else {
-                stats.and_then(why_down)
+                let silent = self.contacts.is_silent(member.id);
+                let silent = silent.then(|| "connected, but it does not answer".to_owned());
+                stats.and_then(why_down).or(silent)
             },
             skew_ms: None,
             certificate: expires.map(|expires| Certificate {
@@ -154,7 +162,7 @@ impl Sources<'_> {
             holder: ticket.owner.map(|owner| self.roster.name(owner)),
             term: term_text(ticket.term),
             term_packed: Some(ticket.term.0.to_string()).filter(|_| ticket.term.0 != 0),
-            lease: lease(ticket),
+            lease: self.lease(ticket),
             lease_ms: timing.map(|it| millis(it.lease)),
             acquire_after_ms: timing.map(|it| millis(it.acquire_after)),
             takeover: ticket.takeover_in.map(|left| Takeover {
@@ -181,6 +189,31 @@ impl Sources<'_> {
         }
     }
 
+    /// The lease: the holder's own, or the longest that this member has to assume.
+    fn lease(&self, ticket: &ticket_protocol::TicketView) -> Option<Lease> {
+        let configured = self.config.find_ticket(&ticket.name.0)?;
+        if configured.mode == ticket_config::Mode::Manual {
+            return None;
+        }
+        let held = matches!(ticket.phase, PhaseKind::Granted | PhaseKind::Moving);
+        let left = match ticket.mine {
+            true => ticket.lease_left?,
+            false => {
+                // The obligation covers acquire-after and the drift of clocks as well.
+                let drift_ppm = self.config.cluster.drift_ppm;
+                let after = ticket_protocol::stretched(configured.acquire_after, drift_ppm);
+                let left = ticket.may_run_for.filter(|_| held)?.checked_sub(after)?;
+                left.min(configured.lease)
+            }
+        };
+        Some(Lease {
+            left_ms: millis(left),
+            exact: ticket.mine,
+            renewed_ago_ms: None,
+            renews_in_ms: None,
+        })
+    }
+
     fn moving(&self, ticket: &ticket_protocol::TicketView) -> Option<MoveView> {
         let transfer = ticket.transfer?;
         Some(MoveView {
@@ -197,6 +230,7 @@ impl Sources<'_> {
         let votes = members.map(|member| VoteView {
             member: member.name.clone(),
             voting: self.votes_now(member),
+            // What others have accepted is not known here; those who answer follow the holder.
             agrees: self.votes_now(member),
             obligation_left_ms: ticket
                 .may_run_for
@@ -228,23 +262,6 @@ fn why_down(stats: &PeerStats) -> Option<String> {
 fn unix(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn lease(ticket: &ticket_protocol::TicketView) -> Option<Lease> {
-    if ticket.mode == ticket_protocol::Mode::Manual {
-        return None;
-    }
-    let held = matches!(ticket.phase, PhaseKind::Granted | PhaseKind::Moving);
-    let left = match ticket.mine {
-        true => ticket.lease_left,
-        false => ticket.may_run_for.filter(|_| held),
-    }?;
-    Some(Lease {
-        left_ms: millis(left),
-        exact: ticket.mine,
-        renewed_ago_ms: None,
-        renews_in_ms: None,
-    })
 }
 
 fn ticket_state(ticket: &ticket_protocol::TicketView, votes: Votes) -> TicketState {
