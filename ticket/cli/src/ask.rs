@@ -42,7 +42,7 @@ pub(crate) fn confirm(
         }
         return Ok(());
     }
-    out.rewrite(&format!("{question} [y/N] "));
+    out.question(&format!("{question} [y/N] "));
     let fd = &mut [PollFd::new(&stdin, PollFlags::IN)];
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX),

@@ -1,15 +1,21 @@
 //! `ticket check`: configuration and certificates.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use link::{Credentials, Identity, Pki};
 use serde_json::{Value, json};
-use ticket_admin::Code;
-use ticket_config::{Config, Diagnostic, Mode, Options, Severity, duration, load_with};
+use ticket_admin::{Answer, Body, Call, Client, Code};
+use ticket_config::{
+    Config, Diagnostic, GUARD_MARGIN, Mode, Options, Role, Severity, duration, load_with,
+};
 
 use crate::args::Global;
 use crate::clock::Now;
 use crate::output::{Output, Paint, Stop, finding_json, plural};
+
+/// How long the running agent may take to answer: a check must not wait for a daemon that hangs.
+const ASK: Duration = Duration::from_secs(2);
 
 /// Checks, says what is wrong, or what there is.
 pub(crate) fn check(global: &Global, out: &Output, explain: bool) -> Result<Code, Stop> {
@@ -21,19 +27,32 @@ pub(crate) fn check(global: &Global, out: &Output, explain: bool) -> Result<Code
     };
     let config = load_with(&path, options).map_err(Stop::Findings)?;
     let (certificates, mut wrong) = certificates(&config);
+    let stops = stops(&config);
+    wrong.extend(
+        stops
+            .iter()
+            .flatten()
+            .filter_map(|stop| stop.too_long(&config)),
+    );
     if !wrong.is_empty() {
         wrong.extend(config.warnings);
         wrong.sort_by_key(|finding| finding.severity);
         return Err(Stop::Findings(wrong));
     }
     if out.json {
-        out.print_json(report_json(&config, &certificates));
+        out.print_json(report_json(&config, &certificates, stops.as_deref()));
         return Ok(Code::Done);
     }
     if !config.warnings.is_empty() && !out.quiet {
         out.findings(&config.warnings);
     }
-    out.print(&report(out, &config, &certificates, explain));
+    out.print(&report(
+        out,
+        &config,
+        &certificates,
+        stops.as_deref(),
+        explain,
+    ));
     Ok(Code::Done)
 }
 
@@ -90,6 +109,56 @@ fn certificates(config: &Config) -> (Vec<Certificate>, Vec<Diagnostic>) {
     (good, wrong)
 }
 
+/// How long the cluster of this site takes at most to stop what depends on a ticket, as it says.
+struct StopTime {
+    ticket: String,
+    budget: Duration,
+    takes: Duration,
+}
+
+impl StopTime {
+    /// Longer than the configuration allows.
+    fn too_long(&self, config: &Config) -> Option<Diagnostic> {
+        if self.takes <= self.budget {
+            return None;
+        }
+        let (takes, budget) = (duration::format(self.takes), duration::format(self.budget));
+        let needs = duration::format(self.takes.saturating_add(GUARD_MARGIN));
+        let message = format!(
+            "what depends on ticket \"{}\" may take {takes} to stop (stop and demote timeouts in the \
+             cluster, added up), and the guard kills it after the stop-budget of {budget}",
+            self.ticket
+        );
+        let hint = format!(
+            "write stop-budget = \"{takes}\" and acquire-after = \"{needs}\" or more, or shorter timeouts \
+             in the cluster"
+        );
+        let file = config.files.first().cloned().unwrap_or_default();
+        Some(Diagnostic::about_file(file, message).hint(hint))
+    }
+}
+
+/// Asks this site's agent, if it runs: only the cluster knows what depends on a ticket.
+fn stops(config: &Config) -> Option<Vec<StopTime>> {
+    let me = config.me().filter(|me| me.role == Role::Site)?;
+    let deadline = Instant::now() + ASK;
+    let mut client = Client::connect(&config.paths.control_socket(&me.name), deadline).ok()?;
+    let Ok(Some(Body::Ok(Answer::View(view)))) = client.call(Call::View {}, deadline) else {
+        return None;
+    };
+    let stops = view.tickets.iter().filter_map(|ticket| {
+        let configured = config.find_ticket(&ticket.name)?;
+        let takes = Duration::from_millis(ticket.stop_budget_ms?);
+        let budget = configured.stop_budget;
+        Some(StopTime {
+            ticket: ticket.name.clone(),
+            budget,
+            takes,
+        })
+    });
+    Some(stops.collect())
+}
+
 /// The link's message begins with the path it is about, where it is about one.
 fn about(certificate: &std::path::Path, message: &str) -> Diagnostic {
     let (path, rest) = match message.split_once(": ") {
@@ -99,7 +168,13 @@ fn about(certificate: &std::path::Path, message: &str) -> Diagnostic {
     Diagnostic::about_file(path, rest)
 }
 
-fn report(out: &Output, config: &Config, certificates: &[Certificate], explain: bool) -> String {
+fn report(
+    out: &Output,
+    config: &Config,
+    certificates: &[Certificate],
+    stops: Option<&[StopTime]>,
+    explain: bool,
+) -> String {
     let symbol = out.style.symbol('\u{2713}', '+');
     let good = out.style.paint(Paint::Good, &format!("{symbol} done"));
     let me = config
@@ -124,6 +199,20 @@ fn report(out: &Output, config: &Config, certificates: &[Certificate], explain: 
     if certificates.is_empty() {
         let _ = writeln!(text, "  certificates: none here, none checked");
     }
+    match stops {
+        Some(stops) => {
+            for stop in stops {
+                let (takes, budget) = (duration::format(stop.takes), duration::format(stop.budget));
+                let _ = writeln!(
+                    text,
+                    "  stop timeouts behind {}: {takes} at most, of a stop-budget of {budget}",
+                    stop.ticket
+                );
+            }
+        }
+        None if config.me().is_none_or(|me| me.role != Role::Site) => {}
+        None => text.push_str("  stop timeouts: no site-agent answers here, not compared\n"),
+    }
     if explain {
         for ticket in &config.tickets {
             let _ = writeln!(
@@ -140,7 +229,7 @@ fn report(out: &Output, config: &Config, certificates: &[Certificate], explain: 
     text
 }
 
-fn report_json(config: &Config, certificates: &[Certificate]) -> Value {
+fn report_json(config: &Config, certificates: &[Certificate], stops: Option<&[StopTime]>) -> Value {
     let tickets: Vec<Value> = config
         .tickets
         .iter()
@@ -175,6 +264,11 @@ fn report_json(config: &Config, certificates: &[Certificate]) -> Value {
             "member": it.member,
             "days_left": it.days,
         })).collect::<Vec<_>>(),
+        "stop_timeouts": stops.map(|stops| stops.iter().map(|it| json!({
+            "ticket": it.ticket,
+            "takes_seconds": it.takes.as_secs_f64(),
+            "stop_budget_seconds": it.budget.as_secs_f64(),
+        })).collect::<Vec<_>>()),
         "findings": config.warnings.iter().map(finding_json).collect::<Vec<_>>(),
         "warnings": config.warnings.iter().filter(|it| it.severity == Severity::Warning).count(),
     })

@@ -175,11 +175,20 @@ impl Output {
         }
     }
 
-    /// Rewrites the line that counts down; only on a terminal.
+    /// Rewrites the line that counts down; only on a terminal. What does not fit is cut by the
+    /// terminal (no wrapping meanwhile), because a second line would not be rewritten.
     pub(crate) fn rewrite(&self, text: &str) {
         if self.live {
-            print_all(&mut io::stderr(), &format!("\r\x1b[K{text}"));
+            print_all(
+                &mut io::stderr(),
+                &format!("\r\x1b[K\x1b[?7l{text}\x1b[?7h"),
+            );
         }
+    }
+
+    /// Asks something; the answer is typed on the same line.
+    pub(crate) fn question(&self, text: &str) {
+        print_all(&mut io::stderr(), text);
     }
 
     /// Says why a verb ended without an answer, and returns the exit code.

@@ -72,23 +72,18 @@ impl<'a> Countdown<'a> {
         let span = |duration: Duration| {
             clock::span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
         };
-        let text = match &self.last {
-            None => format!("{}: asking", self.what),
+        let waiting = match &self.last {
+            None => "asking".to_owned(),
             Some((progress, at)) => {
                 let progress = aged(progress, now.saturating_duration_since(*at));
-                format!(
-                    "{}: {}waiting: {}",
-                    self.what,
-                    steps(&progress),
-                    progress_text(&progress)
-                )
+                format!("{}waiting: {}", steps(&progress), progress_text(&progress))
             }
         };
-        let times = format!("[{}, gives up in {}]", span(waited), span(left));
-        self.out.rewrite(&format!(
-            "{text} {}",
-            self.out.err_style.paint(Paint::Dim, &times)
-        ));
+        // The times first: the end of the line may not fit.
+        let times = format!("{} of {}", span(waited), span(waited + left));
+        let times = self.out.err_style.paint(Paint::Dim, &times);
+        self.out
+            .rewrite(&format!("{} [{times}] {waiting}", self.what));
     }
 
     /// In a log: one line for a phase that lasts.

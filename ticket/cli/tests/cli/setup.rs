@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::fake::{Ran, run};
+use crate::fake::{self, Fake, Ran, run};
 use link::Identity;
 use link::ca::Ca;
 use tempfile::TempDir;
@@ -317,4 +317,33 @@ fn every_error_of_a_configuration_is_shown_at_once_and_as_json() {
         json["message"].as_str().unwrap().contains(":18:1: error"),
         "{json}"
     );
+}
+
+#[test]
+fn stop_timeouts_of_the_running_cluster_are_compared() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("interlock.toml");
+    let mut view = fake::view();
+    for (takes, code, words) in [
+        (
+            15_000,
+            0,
+            "stop timeouts behind db: 15s at most, of a stop-budget of 15s",
+        ),
+        (45_000, 78, "may take 45s to stop"),
+    ] {
+        view.tickets[1].stop_budget_ms = Some(takes);
+        let fake = Fake::new(view.clone(), Vec::new());
+        let run_directory = fake.socket.parent().unwrap().display();
+        let text = format!(
+            "[cluster]\nname = \"shop\"\nmember = \"berlin\"\n[paths]\nrun = \"{run_directory}\"\n\
+             [member.berlin]\nrole = \"site\"\naddress = \"b.example\"\n\
+             [member.paris]\nrole = \"site\"\naddress = \"p.example\"\n\
+             [member.arb]\nrole = \"arbitrator\"\naddress = \"a.example\"\n[ticket.db]\n"
+        );
+        fs::write(&path, text).unwrap();
+        let ran = check(&path);
+        assert_eq!(ran.code, code, "{} {}", ran.out, ran.err);
+        assert!((ran.out + &ran.err).contains(words), "{words}");
+    }
 }
