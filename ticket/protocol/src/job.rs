@@ -148,14 +148,16 @@ impl Participant {
             JobKind::Move { resend_at, .. } if job.step == Step::Check && now >= *resend_at => {
                 self.ask_target(t);
             }
-            JobKind::Revoke {
-                agreed: Some(term), ..
-            } => {
-                let (known, phase) = self.tickets[t].known_place();
-                if known == *term && matches!(phase, PhaseKind::Revoked | PhaseKind::Vacant) {
-                    self.finish_done(t);
-                } else if known > *term {
+            JobKind::Revoke { agreed: Some(term), .. } => {
+                let term = *term;
+                let Some(known) = &self.tickets[t].known else { return };
+                let value = &known.value;
+                // Only the holder itself says so before every obligation is over.
+                let by_holder = known.ballot.member == value.owner.0 && self.me != value.owner;
+                if value.term > term {
                     self.refuse(t, Why::Changed);
+                } else if value.phase == Phase::Revoked && by_holder {
+                    self.finish_done(t);
                 }
             }
             _ => {}
@@ -271,7 +273,7 @@ impl Participant {
             || (found.0 == named.0
                 && named.1 == PhaseKind::Revoking
                 && found.1 == PhaseKind::Revoked)
-            || (found.0 == proposed && proposed != Term::NONE);
+            || found == (proposed, PhaseKind::Granted);
         if !same {
             self.refuse_changed(t, current);
             return None;
@@ -332,6 +334,7 @@ impl Participant {
 
     /// A round met obligations: whoever has to wait for them learns for how long.
     pub(crate) fn note_obliged(&mut self, t: usize, round: &Round) {
+        let surely_free = self.surely_free_at(round);
         let free = self.free_at(round);
         let now = self.now;
         let Some(job) = &mut self.tickets[t].job else {
@@ -356,7 +359,7 @@ impl Participant {
                 let waiting = holder.into_iter().collect();
                 self.progress(t, Step::WaitForLease, waiting, Some(free.since(now)));
             }
-            JobKind::Revoke { over_at, .. } if round.wish == Wish::Revoke => *over_at = free,
+            JobKind::Revoke { over_at, .. } if round.wish == Wish::Revoke => *over_at = surely_free,
             _ => {}
         }
     }

@@ -147,6 +147,22 @@ impl Participant {
         }
     }
 
+    /// When the obligations of a majority are over, if those that were not heard of last as long
+    /// as the longest that was.
+    pub(crate) fn surely_free_at(&self, round: &Round) -> Time {
+        let mut ends: Vec<Time> = round.obliged.iter().map(|&(_, until)| until).collect();
+        let longest = ends.iter().copied().max().unwrap_or(self.now);
+        let mut free = round.agreed;
+        for &(member, _) in &round.obliged {
+            free.remove(member);
+        }
+        let silent = (self.peers.len() + 1).saturating_sub(free.len() + ends.len());
+        ends.extend(std::iter::repeat_n(longest, silent));
+        ends.extend(std::iter::repeat_n(self.now, free.len()));
+        ends.sort_unstable();
+        ends.get(self.config.majority() - 1).copied().unwrap_or(longest)
+    }
+
     pub(crate) fn takeover_change(
         &mut self,
         t: usize,
