@@ -176,7 +176,7 @@ fn report(
     explain: bool,
 ) -> String {
     let symbol = out.style.symbol('\u{2713}', '+');
-    let good = out.style.paint(Paint::Good, &format!("{symbol} done"));
+    let good = out.style.paint(Paint::Good, &format!("{symbol} ok"));
     let me = config
         .member
         .as_ref()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::duration::format;
 use crate::reader::{At, Put, Reader, echo};
 use crate::suggest::closest;
-use crate::timings::GUARD_MARGIN;
+use crate::timings::{GUARD_MARGIN, readable};
 use crate::{Address, Cluster, Config, Mode, NAME_MAX, Paths, Role, Ticket, Timings};
 
 /// Longest path of a unix socket (108 bytes with the terminating zero).
@@ -218,7 +218,7 @@ fn lease(
             "a lease of {lease} is too short for its own timings: {}, but {} of the lease count at \
              the nodes",
             timings.renewal_sum(),
-            format(Duration::from_millis(millis(timings.lease_at_nodes))),
+            readable(timings.lease_at_nodes),
         );
         let needs = lease_that_fits(cluster, ticket, at.renew_every.is_none());
         let hint = format!(

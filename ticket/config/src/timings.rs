@@ -128,16 +128,37 @@ fn from_nanos(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Three digits after the point at most: these numbers are for reading.
-fn readable(duration: Duration) -> String {
-    format(Duration::from_millis(
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    ))
+/// For reading: `1.981s` rather than `1981ms`, and nothing finer than a millisecond where there is
+/// anything coarser.
+pub(crate) fn readable(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    if ms < 1_000 || ms.is_multiple_of(1_000) {
+        let whole = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
+        return format(if ms == 0 { duration } else { whole });
+    }
+    let text = format!("{}.{:03}", ms / 1_000, ms % 1_000);
+    format!("{}s", text.trim_end_matches('0'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let cases = [
+            (0, "0s"),
+            (200, "200ms"),
+            (1_981, "1.981s"),
+            (59_550, "59.55s"),
+            (2_000, "2s"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(readable(Duration::from_millis(ms)), text);
+        }
+        assert_eq!(readable(Duration::from_micros(666_666)), "666ms");
+        assert_eq!(readable(Duration::from_micros(50)), "50us");
+    }
 
     #[test]
     fn drift_always_errs_to_the_safe_side() {

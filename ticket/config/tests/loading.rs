@@ -91,7 +91,7 @@ fn defaults_and_derived_values() {
     assert_eq!(timings.worst_failover, Duration::from_millis(54_500));
     assert!(timings.renewal_fits() && timings.stop_fits());
     assert!(
-        timings.explain()[2].contains("54500ms"),
+        timings.explain()[2].contains("54.5s"),
         "{:?}",
         timings.explain()
     );
