@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,6 +16,7 @@ use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 
 use crate::ca;
+use crate::crypto::provider;
 use crate::identity::Identity;
 
 /// Largest certificate or key file that is read: a PEM file of ours has about 1 kB, a bundle of
@@ -253,11 +253,6 @@ fn instant(unix_seconds: i64) -> SystemTime {
     } else {
         SystemTime::UNIX_EPOCH + span
     }
-}
-
-/// The one place that chooses the cryptography: ring, TLS 1.3 only.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn check_member(

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  identity, credentials, ca   who a member is; its key; the authority that vouches for it
-//!  tls                         TLS 1.3 both ways; nothing turns it off
+//!  crypto, tls                 TLS 1.3 both ways; nothing turns it off
 //!  address, resolve            where a member may be found (hickory behind the trait Resolve)
 //!  runtime                     the only place that touches UDP sockets and quinn's runtime
 //!  table                       which connection to a peer counts (pure; the decisions are here)
@@ -24,6 +24,7 @@ pub mod ca;
 mod config;
 mod connection;
 mod credentials;
+mod crypto;
 mod dial;
 mod endpoint;
 mod event;

@@ -15,7 +15,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::credentials::{Credentials, Facts, provider};
+use crate::credentials::{Credentials, Facts};
+use crate::crypto::provider;
 
 /// The protocol that members speak; a change of the link's framing gets a new number.
 pub(crate) const ALPN: &[u8] = b"interlock/1";
