@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use link::Identity;
 use link::ca::Ca;
+use ticket_admin::{MemberState, Verb};
 
-use crate::cluster::{Cluster, issue};
+use crate::cluster::{AUTO, Cluster, PATIENCE, issue};
 
 const MANUAL: &str = "[ticket.db]\nmode = \"manual\"\n";
 
@@ -148,4 +149,122 @@ fn a_state_with_flipped_bits_counts_as_lost() {
 #[test]
 fn a_deleted_state_counts_as_lost() {
     damaged(Vec::clear);
+}
+
+/// Restores a state that is older than the last one, in a folder that still knows its number or
+/// not; berlin's alarms and everybody's.
+fn rolled_back(forgotten: bool) -> Vec<String> {
+    let mut cluster = Cluster::started(MANUAL);
+    cluster.grant("db", "berlin");
+    let path = cluster.home("berlin").join("state/state");
+    let older = fs::read(&path).expect("the state");
+    cluster
+        .act("berlin", "db", Verb::Revoke {})
+        .expect("revoked");
+    cluster.grant("db", "paris");
+    cluster.await_view("berlin", "granted to paris", |view| {
+        view.tickets[0].holder.as_deref() == Some("paris")
+    });
+    cluster.kill("berlin");
+    assert_ne!(
+        older,
+        fs::read(&path).expect("the state"),
+        "nothing was written"
+    );
+    fs::write(&path, older).expect("the older state");
+    if forgotten {
+        // As after a reboot.
+        for file in fs::read_dir(cluster.home("berlin").join("run")).expect("the folder") {
+            fs::remove_file(file.expect("a file").path()).expect("forgotten");
+        }
+    }
+    cluster.start("berlin");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let views = ["arb", "berlin", "paris"].map(|member| cluster.view(member));
+        let alarms: Vec<String> = views
+            .into_iter()
+            .flatten()
+            .flat_map(|it| it.alarms)
+            .collect();
+        if !alarms.is_empty() {
+            return alarms;
+        }
+        assert!(Instant::now() < until, "no alarm\n{}", cluster.logs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_older_state_is_noticed_by_the_member_itself() {
+    let alarms = rolled_back(false);
+    assert!(
+        alarms.iter().any(|alarm| alarm.contains("memory")),
+        "{alarms:?}"
+    );
+}
+
+#[test]
+fn an_older_state_is_noticed_by_the_others_after_a_reboot() {
+    let alarms = rolled_back(true);
+    assert!(
+        alarms
+            .iter()
+            .any(|alarm| alarm.contains("older") || alarm.contains("memory")),
+        "{alarms:?}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_an_alarm_and_the_others_go_on() {
+    let mut cluster = Cluster::new(AUTO);
+    cluster.start("arb");
+    cluster.start("paris");
+    // Files end at 8 kB: no state can be made. The log is a pipe, because it is a file as well.
+    let mut limited = cluster.limited("berlin", 16).spawn().expect("the daemon");
+    cluster.await_view("paris", "all votes within reach", |view| {
+        view.members
+            .iter()
+            .all(|member| matches!(member.state, MemberState::Me | MemberState::Up))
+    });
+    cluster.grant("db", "paris");
+    let view = cluster.await_view("berlin", "an alarm", |view| !view.alarms.is_empty());
+    assert!(
+        view.alarms.iter().any(|alarm| alarm.contains("written")),
+        "{:?}",
+        view.alarms
+    );
+    assert!(
+        !cluster.home("berlin").join("state/state").exists(),
+        "half a state"
+    );
+    assert!(
+        cluster.home("berlin").join("state/first-start").exists(),
+        "the mark is used up"
+    );
+    limited.kill().expect("the signal");
+    limited.wait().expect("its end");
+}
+
+#[test]
+fn two_copies_of_a_member_are_noticed() {
+    let cluster = Cluster::started(MANUAL);
+    let mut copy = cluster.copy("berlin").spawn().expect("the daemon");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let views = ["arb", "berlin", "paris"].map(|member| cluster.view(member));
+        let alarmed = views.into_iter().flatten().any(|view| {
+            view.alarms
+                .iter()
+                .any(|alarm| alarm.contains("twice") || alarm.contains("two copies"))
+        });
+        if alarmed {
+            break;
+        }
+        assert!(Instant::now() < until, "no alarm\n{}", cluster.logs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // It may have ended by itself: that is what it should do.
+    let _ended = copy.kill();
+    copy.wait().expect("its end");
 }

@@ -24,6 +24,10 @@ pub(crate) const ARBITRATOR_VARIABLE: &str = "INTERLOCK_TEST_ARBITRATOR";
 pub(crate) const MEMBERS: [(&str, &str); 3] =
     [("arb", "arbitrator"), ("berlin", "site"), ("paris", "site")];
 
+/// Short, because tests wait for leases; long enough for a busy machine.
+pub(crate) const AUTO: &str =
+    "[ticket.db]\nlease = \"3s\"\nacquire-after = \"2s\"\nstop-budget = \"1s\"\n";
+
 /// The cluster command: it keeps the ticket's state in a file, and does as the files `hang` and
 /// `fail` beside it tell: they hold a verb that hangs, or fails.
 const CLUSTER_COMMAND: &str = r#"#!/bin/sh
@@ -139,6 +143,47 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        command
+    }
+
+    /// A site's agent that cannot write files longer than so many blocks of 512 bytes.
+    pub(crate) fn limited(&self, site: &str, blocks: u32) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_site-agent"), "--config"])
+            .arg(self.home(site).join("interlock.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// A second process of a site: same name, same certificate, its own folder and port.
+    pub(crate) fn copy(&self, site: &str) -> Command {
+        let home = self.folder.path().join("copy");
+        for part in ["state", "run"] {
+            fs::create_dir_all(home.join(part)).expect("a folder");
+        }
+        let original = self.home(site);
+        let text = fs::read_to_string(original.join("interlock.toml")).expect("its configuration");
+        let listen = format!(
+            "[member.{site}]\nlisten = \"127.0.0.1:{}\"",
+            free_ports()[0]
+        );
+        let text = text.replace(&format!("[member.{site}]"), &listen).replace(
+            "pki = \"pki\"",
+            &format!("pki = \"{}\"", original.join("pki").display()),
+        );
+        fs::write(home.join("interlock.toml"), text).expect("the configuration");
+        fs::write(home.join("state/first-start"), "").expect("the mark");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_site-agent"));
+        command
+            .arg("--config")
+            .arg(home.join("interlock.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(original.join("copy.log")).expect("the log"));
         command
     }
 

@@ -5,10 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use ticket_admin::{Code, TicketState, Verb, View};
 
-use crate::cluster::Cluster;
-
-/// Short, because tests wait for leases; long enough for a busy machine.
-const AUTO: &str = "[ticket.db]\nlease = \"3s\"\nacquire-after = \"2s\"\nstop-budget = \"1s\"\n";
+use crate::cluster::{AUTO, Cluster};
 
 fn holder(view: &View) -> Option<&str> {
     let ticket = view.tickets.first()?;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cluster;
 mod life;
+mod manager;
 
 use cluster::ARBITRATOR_VARIABLE;
 use ticket_service::{Daemon, NoCluster, Role};
