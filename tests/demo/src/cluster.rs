@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::layout::{CLUSTER, Layout};
 use crate::process::{Process, Recipe, all_of, signal};
@@ -16,6 +19,12 @@ use crate::witness::{Witness, alive};
 /// The programs that the demo starts, by the name of their file.
 pub(crate) const PROGRAMS: [&str; 5] =
     ["site-agent", "arbitrator", "local-stack", "guard", "ticket"];
+
+/// Longest wait for a guard's socket; it needs some milliseconds.
+const SOCKET_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Time between two tries.
+const SOCKET_WAIT_STEP: Duration = Duration::from_millis(2);
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -118,14 +127,16 @@ impl Cluster {
         self.layout.root()
     }
 
-    /// Starts every daemon, those first that others ask.
+    /// Starts every daemon, those first that others ask; the agents when their guard listens, as the
+    /// units of `deploy` do it.
     pub(crate) fn start(&mut self) -> Result<(), String> {
-        for daemon in [
+        let order = [
             Daemon::Guard,
             Daemon::Stack,
             Daemon::Arbitrator,
             Daemon::Agent,
-        ] {
+        ];
+        for daemon in order {
             for ((_, kind), process) in &mut self.processes {
                 if *kind == daemon {
                     process
@@ -133,6 +144,22 @@ impl Cluster {
                         .map_err(|error| format!("{}: {error}", process.name))?;
                 }
             }
+            if daemon == Daemon::Guard {
+                for site in SITES {
+                    self.wait_for_socket(&self.layout.of(site).join("run/guard.sock"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_socket(&self, path: &Path) -> Result<(), String> {
+        let until = Instant::now() + SOCKET_WAIT_MAX;
+        while UnixStream::connect(path).is_err() {
+            if Instant::now() > until {
+                return Err(format!("nobody listens on {}", path.display()));
+            }
+            sleep(SOCKET_WAIT_STEP);
         }
         Ok(())
     }
@@ -159,7 +186,7 @@ impl Cluster {
         let mut arguments: Vec<String> = ["init", "--cluster", CLUSTER, "--local", "--dir"]
             .map(str::to_owned)
             .into();
-        arguments.push(self.root().display().to_string());
+        arguments.push(self.layout.cluster().display().to_string());
         for member in members() {
             let flag = if member == ARBITRATOR {
                 "--arbitrator"

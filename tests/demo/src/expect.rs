@@ -28,7 +28,10 @@ pub(crate) fn expect(
                 "{seen} (it should have stayed so for {})",
                 Human(span)
             )),
-            None => Ok(()),
+            None => {
+                note_figure(world, wish);
+                Ok(())
+            }
         };
     }
     let begun = Instant::now();
@@ -52,12 +55,12 @@ pub(crate) fn expect(
     }
 }
 
-/// A service that is back after a disturbance is a figure worth keeping.
+/// A service that is back after a disturbance is a figure worth keeping; where it never went away
+/// the disturbance is over and done with.
 fn note_figure(world: &mut World, wish: &Wish) {
     if let (Wish::Serving(_) | Wish::Served, Some((at, cause))) = (wish, world.disturbed.take()) {
-        let first = world
-            .witness
-            .lives()
+        let lives = world.witness.lives();
+        let first = lives
             .iter()
             .filter_map(|life| life.ready)
             .filter(|ready| *ready > at)

@@ -32,7 +32,7 @@ impl Layout {
     /// Makes the folders and picks free ports.
     pub(crate) fn make() -> io::Result<Self> {
         let root = tempfile::Builder::new().prefix("interlock-").tempdir()?;
-        let longest = root.path().join("berlin/run/berlin.sock");
+        let longest = root.path().join("c/berlin/run/local-stack.sock");
         if longest.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(io::Error::other(format!(
                 "{} is too long for a unix socket: set TMPDIR to a shorter folder, as /tmp",
@@ -71,6 +71,11 @@ impl Layout {
         write_executable(&ocf.join("web"), AGENT)
     }
 
+    /// Leaves the folder behind at the end.
+    pub(crate) fn keep(&mut self) {
+        self.root.disable_cleanup(true);
+    }
+
     /// The run's folder.
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
@@ -78,7 +83,12 @@ impl Layout {
 
     /// A member's folder.
     pub(crate) fn of(&self, member: &str) -> PathBuf {
-        self.root.path().join(member)
+        self.cluster().join(member)
+    }
+
+    /// The folder that `ticket init` makes: it wants one of its own.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        self.root.path().join("c")
     }
 
     /// Where a member's control socket is.

@@ -78,6 +78,12 @@ struct Options {
     /// With --all-scripts: keep the time line of each script in this folder.
     #[arg(long, value_name = "FOLDER", requires = "all_scripts")]
     logs: Option<PathBuf>,
+    /// Overrule a setting of the script, as lease=4s or manager=command.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrule: Vec<String>,
+    /// Leave the run's folder, with all logs, and say where it is.
+    #[arg(long)]
+    keep: bool,
     /// Print only the outcome.
     #[arg(long)]
     quiet: bool,
@@ -160,7 +166,10 @@ fn demo(options: Options) -> Result<ExitCode, String> {
         None => None,
     };
     let scripted = read_script(options.script.as_ref(), options.builtin.as_deref())?;
-    let mut run = Run::new(binaries, Timeline::new(copy, options.quiet));
+    let mut run = Run::new(binaries, Timeline::new(copy, options.quiet), options.keep);
+    for pair in &options.overrule {
+        run.overrule(pair)?;
+    }
     let name = match scripted {
         Some((name, text)) => {
             let steps = script::parse_script(&text)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observer {
     looks: Arc<Mutex<BTreeMap<String, Look>>>,
+    nudged: Arc<Condvar>,
 }
 
 impl Observer {
@@ -60,6 +61,7 @@ impl Observer {
         news: Sender<Look>,
     ) -> io::Result<()> {
         let (looks, member) = (Arc::clone(&self.looks), member.to_owned());
+        let nudged = Arc::clone(&self.nudged);
         thread::Builder::new()
             .name("observer".into())
             .spawn(move || {
@@ -71,14 +73,21 @@ impl Observer {
                             return;
                         }
                     }
-                    thread::sleep(if known {
+                    let span = if known {
                         LOOK_EVERY
                     } else {
                         LOOK_EVERY_AT_START
-                    });
+                    };
+                    // Early or late makes no difference to a look, so neither does a poisoned lock.
+                    drop(nudged.wait_timeout(lock(&looks), span));
                 }
             })?;
         Ok(())
+    }
+
+    /// Looks at all members now, not only when it is time.
+    pub(crate) fn nudge(&self) {
+        self.nudged.notify_all();
     }
 
     /// A member's last answer if it is fresh.
@@ -136,6 +145,8 @@ pub(crate) fn claim(look: &Look, ticket: &str) -> Option<Claim> {
         return None;
     }
     let until = match &ticket.lease {
+        // What others have to assume is longer than what the holder counts on.
+        Some(lease) if !lease.exact => return None,
         Some(lease) => Some(look.at.plus(Duration::from_millis(lease.left_ms))),
         // A held automatic ticket without a lease is one whose lease is over.
         None if ticket.lease_ms.is_some() => return None,

@@ -27,6 +27,8 @@ pub(crate) struct Run {
     settings: Settings,
     binaries: Binaries,
     timeline: Option<Timeline>,
+    keep: bool,
+    overruled: Vec<String>,
     world: Option<World>,
     failures: Vec<String>,
     overlap_wanted: bool,
@@ -42,17 +44,27 @@ pub(crate) enum Then {
 }
 
 impl Run {
-    pub(crate) fn new(binaries: Binaries, timeline: Timeline) -> Self {
+    pub(crate) fn new(binaries: Binaries, timeline: Timeline, keep: bool) -> Self {
         Self {
             settings: Settings::default(),
             binaries,
             timeline: Some(timeline),
+            keep,
+            overruled: Vec::new(),
             world: None,
             failures: Vec::new(),
             overlap_wanted: false,
             skipped: None,
             figures: Vec::new(),
         }
+    }
+
+    /// A setting that a script cannot change.
+    pub(crate) fn overrule(&mut self, pair: &str) -> Result<(), String> {
+        let (key, value) = pair.split_once('=').ok_or("write --set KEY=VALUE")?;
+        self.settings.set(key, value)?;
+        self.overruled.push(key.to_owned());
+        Ok(())
     }
 
     /// Runs a script to its end. A failed expectation is noted and the script goes on, so that one
@@ -125,6 +137,7 @@ impl Run {
 
     fn carry_out(&mut self, verb: &Verb) -> Result<Then, String> {
         match verb {
+            Verb::Set(key, _) if self.overruled.contains(key) => {}
             Verb::Set(key, value) if self.world.is_none() => self.settings.set(key, value)?,
             Verb::Set(..) => return Err("`set` must come before the cluster starts".into()),
             Verb::Require(feature) => self.require(feature)?,
@@ -174,6 +187,11 @@ impl Run {
         };
         timeline.raw(&self.settings.summary());
         let mut world = World::start(&self.settings, self.binaries.clone(), timeline)?;
+        if self.keep {
+            world.cluster.layout.keep();
+            let folder = world.cluster.root().display().to_string();
+            world.say(Tone::Quiet, &format!("logs stay in {folder}"));
+        }
         let all_answer = world.pump(Instant::now() + START_WAIT_MAX, |world| {
             members().all(|member| world.observer.fresh(member).is_some())
         });

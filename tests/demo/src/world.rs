@@ -228,6 +228,8 @@ impl World {
             ),
         };
         self.record.sight(&sight);
+        // What just happened follows from a grant or a loss: ask at once what the members say.
+        self.observer.nudge();
         let at = sight.at();
         self.timeline.say_at(at, tone, &self.lanes(), &text);
     }
@@ -235,8 +237,9 @@ impl World {
     /// How long nobody served before `at`.
     fn gap_before(&self, at: Mono) -> String {
         let lives = self.witness.lives();
-        let beats = lives
-            .iter()
+        // The life that begins has its first beat already.
+        let before = lives.iter().filter(|life| life.ready != Some(at));
+        let beats = before
             .flat_map(|life| &life.stretches)
             .map(|stretch| stretch.last);
         match beats.filter(|last| *last < at).max() {
@@ -250,12 +253,13 @@ impl World {
         let member = look.view.member.clone();
         let now = claim(look, TICKET);
         let before = self.claims.get(&member);
+        // A new claim was true when the answer came, a known one already when it was asked for: so
+        // the history never shows a claim at a moment when it may not have been made.
+        let known =
+            before.filter(|(_, before)| now.as_ref().is_some_and(|now| now.term == before.term));
+        let at = known.map_or(look.answered, |(last, _)| look.at.max(*last));
         if let Some(claim) = &now {
-            // A new claim was true when the answer came, a known one already when it was asked for:
-            // so the history never shows a claim at a moment when it may not have been made.
-            let known = before.is_some_and(|(_, before)| before.term == claim.term);
-            self.record
-                .claim(if known { look.at } else { look.answered }, claim);
+            self.record.claim(at, claim);
         }
         let text = match (before, &now) {
             (None, Some(claim)) => Some((Tone::Good, held(claim))),
@@ -273,7 +277,7 @@ impl World {
             _ => None,
         };
         match now {
-            Some(claim) => drop(self.claims.insert(member, (look.at, claim))),
+            Some(claim) => drop(self.claims.insert(member, (at, claim))),
             None => drop(self.claims.remove(&member)),
         }
         if let Some((tone, text)) = text {
