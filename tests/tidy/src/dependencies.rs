@@ -24,7 +24,7 @@ const PURE_LIBRARIES: [&str; 9] = [
     "postcard",
     "quick-xml",
     "rand_core",
-    "regex",
+    "regex-lite",
     "serde",
     "thiserror",
 ];
