@@ -31,6 +31,9 @@ impl Gate {
         for (resource, terms) in kept.started {
             gate.started.insert(resource, terms.into_iter().collect());
         }
+        gate.armed = held.iter().map(|held| held.holding.clone()).collect();
+        // It has just answered; if it goes, that is told like any other time.
+        gate.guard_up = !held.is_empty();
         let manual = kept
             .manual
             .into_iter()

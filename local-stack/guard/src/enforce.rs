@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stack_api::guard::{Event, Holding};
 
+use crate::log;
 use crate::processes::{ProcessId, Tracker};
 use crate::reset::Reset;
 use crate::table::{Entry, Table};
@@ -78,7 +79,9 @@ impl Enforcer {
                         pids,
                     });
                 }
-                Round::Done(killed) => {
+                Round::Done(pids) => {
+                    complain(&entry, &format!("time is over; ended: {}", some(&pids)));
+                    let killed = u32::try_from(pids.len()).unwrap_or(u32::MAX);
                     let unproven = entry.reset && {
                         complain(&entry, &reset_for(reset));
                         true
@@ -116,15 +119,25 @@ fn reset_for(reset: &mut Reset) -> String {
     format!("what runs there without a process cannot be proved to be gone: {outcome}")
 }
 
-/// The guard has no log but its standard error, which is a pipe to the journal.
 fn complain(entry: &Entry, what: &str) {
-    eprintln!("guard: ticket {} term {}: {what}", entry.ticket, entry.term);
+    log::line(format!(
+        "ticket {} term {}: {what}",
+        entry.ticket, entry.term
+    ));
+}
+
+/// Process numbers for a line, not all of a thousand.
+fn some(pids: &[u32]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<String> = pids.iter().take(SHOWN).map(u32::to_string).collect();
+    let more = if pids.len() > SHOWN { " ..." } else { "" };
+    format!("{}{more}", shown.join(" "))
 }
 
 enum Round {
     Goes,
     Stuck(Vec<u32>),
-    Done(u32),
+    Done(Vec<u32>),
 }
 
 fn round(now_ns: u64, firing: &mut Firing, entry: &Entry, tracker: &mut Tracker) -> Round {
@@ -135,7 +148,7 @@ fn round(now_ns: u64, firing: &mut Firing, entry: &Entry, tracker: &mut Tracker)
         Ok(found) if found.is_empty() => {
             firing.empty += 1;
             if firing.empty >= EMPTY_SCANS {
-                return Round::Done(u32::try_from(firing.seen.len()).unwrap_or(u32::MAX));
+                return Round::Done(firing.seen.iter().map(|id| id.pid).collect());
             }
             return Round::Goes;
         }

@@ -21,4 +21,5 @@ pub mod server;
 pub mod table;
 pub mod timer;
 
+mod log;
 mod memory;

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::enforce::Enforcer;
+use crate::log;
 use crate::memory::Memory;
 use crate::processes::Tracker;
 use crate::reset::{Reset, ResetKind};
@@ -165,7 +166,7 @@ impl Server {
 
     fn stop(&mut self) {
         if self.table.is_armed() {
-            eprintln!("guard: told to end while armed: what it guards is ended first");
+            log::line("told to end while armed: what it guards is ended first".to_owned());
         }
         self.table.fire_all();
         self.stopping = true;
@@ -188,7 +189,7 @@ impl Server {
         if now_ns >= self.next_feed_ns {
             self.next_feed_ns = now_ns + FEED_EVERY_NS;
             if let Err(error) = self.reset.feed() {
-                eprintln!("guard: watchdog: {error}");
+                log::line(format!("watchdog: {error}"));
             }
         }
         let (events, disarmed) =
@@ -203,7 +204,7 @@ impl Server {
         if self.table.is_armed() && now_ns >= self.next_scan_ns {
             self.next_scan_ns = now_ns + SCAN_EVERY_NS;
             if let Err(error) = self.tracker.scan(self.table.markers()) {
-                eprintln!("guard: /proc: {error}");
+                log::line(format!("/proc: {error}"));
             }
         }
     }
@@ -288,6 +289,7 @@ impl Server {
                     ));
                 }
                 let deadline_ns = self.table.arm(now_ns, &arm).map_err(refusal)?;
+                log::line(format!("ticket {} term {}: armed", arm.ticket, arm.term));
                 // Only what would be found again after a restart of the guard counts as armed.
                 self.memory.save(self.table.armed()).map_err(|error| {
                     self.table.disarm(&Holding {
@@ -344,6 +346,10 @@ impl Server {
             }
             self.table.disarm(holding);
             self.save();
+            let (ticket, term, swept) = (&holding.ticket, holding.term, killed.len());
+            log::line(format!(
+                "ticket {ticket} term {term}: disarmed, {swept} left-overs ended"
+            ));
         }
         Ok(Answer::Disarmed {
             killed: u32::try_from(killed.len()).unwrap_or(u32::MAX),
@@ -353,7 +359,7 @@ impl Server {
     fn save(&self) {
         if let Err(error) = self.memory.save(self.table.armed()) {
             // Too much is remembered then: a later restart ends what is long gone.
-            eprintln!("guard: state: {error}");
+            log::line(format!("state: {error}"));
         }
     }
 

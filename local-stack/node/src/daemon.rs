@@ -116,7 +116,7 @@ pub(crate) async fn run(options: Options) -> Result<Left, Box<dyn std::error::Er
         executor,
         control,
         asks,
-        guard: None,
+        guard: held,
         shown: Vec::new(),
         saving: false,
         saved,
