@@ -319,6 +319,17 @@ impl Acceptor {
         if own { Ok(()) } else { Err(Reason::Passed) }
     }
 
+    /// A manual ticket's holder is protected without an end, so also by a member that lost its
+    /// memory and read the register back. (Leases of before the loss are over.)
+    pub(crate) fn protect_manual(&mut self) {
+        let Some(value) = self.value().filter(|value| value.is_held()) else { return };
+        if value.class.is_manual() {
+            let (owner, term) = (value.owner, value.term);
+            self.record.owed = Some(Owed { owner, term, span_ms: None });
+            self.obligation = Some(Obligation { owner, term, until: Time::NEVER });
+        }
+    }
+
     /// The holder of this term confirms that nothing of it runs any more.
     pub(crate) fn release(&mut self, rules: Rules, from: MemberId, term: Term) -> Changed {
         let that_term = |owed: Term| owed == term || !rules.release_only_that_term();

@@ -33,7 +33,9 @@ impl Participant {
         if current.term != held.term || current.owner != self.me || !current.is_held() {
             return None;
         }
-        let revoked = current.phase == Phase::Revoking || (held.revoke_wanted && !held.on_hold());
+        let revoking = held.revoke_wanted && !held.on_hold();
+        let first = u32::from(revoking && current.phase != Phase::Revoking);
+        let revoked = current.phase == Phase::Revoking || revoking;
         let phase = match held.transfer {
             _ if revoked => Phase::Revoking,
             Some(transfer) => Phase::Moving(transfer),
@@ -44,6 +46,7 @@ impl Participant {
             hold: held.hold_wanted.clone(),
             standby: held.standby_wanted,
             forced: current.forced.clone(),
+            revokes: current.revokes.saturating_add(first),
             ..*current
         };
         let giving_up = held
@@ -153,6 +156,7 @@ impl Participant {
             lapsed: false,
         };
         let before = self.tickets[t].taken_from.take();
+        let by_move = self.tickets[t].came_by.is_some();
         self.tickets[t].holding = Holding::Held(Box::new(held));
         self.tickets[t].candidate = None;
         self.tickets[t].trouble = None;
@@ -167,7 +171,7 @@ impl Participant {
         self.event(Event::Granted {
             ticket,
             term,
-            taken_over_from: before.filter(|_| purpose == Purpose::Takeover),
+            taken_over_from: before.filter(|_| purpose == Purpose::Takeover && !by_move),
             forced: purpose == Purpose::Force,
         });
         self.notify(t, accepted);
@@ -322,6 +326,14 @@ impl Participant {
             .is_some_and(|held| held.stop.is_none())
         {
             self.order_stop(t, StopCause::StepDown);
+        }
+    }
+
+    /// Ends a lease whose time is over.
+    pub(crate) fn expire(&mut self, t: usize) {
+        let over = |held: &Held| self.now >= held.deadline && !held.hold_agreed && !held.lapsed;
+        if self.tickets[t].held().is_some_and(over) {
+            self.lapse(t);
         }
     }
 

@@ -257,23 +257,20 @@ impl Participant {
         highest: Term,
     ) -> Option<Change> {
         let job = self.tickets[t].job.as_ref()?;
-        let JobKind::Grant {
-            term,
-            phase,
-            force,
-            proposed,
-        } = &job.kind
-        else {
+        let JobKind::Grant { term, phase, revokes, force } = &job.kind else {
             return None;
         };
-        let (named, force, proposed) = ((*term, *phase), force.clone(), *proposed);
+        let (named, force) = ((*term, *phase), force.clone());
         let found = place(current);
         // A revoke may have been completed while its grant was waiting for it.
-        let same = found == named
-            || (found.0 == named.0
-                && named.1 == PhaseKind::Revoking
-                && found.1 == PhaseKind::Revoked)
-            || found == (proposed, PhaseKind::Granted);
+        let completed = found == (named.0, PhaseKind::Revoked) && named.1 == PhaseKind::Revoking;
+        let as_named = current.map_or(0, |value| value.revokes) == *revokes
+            && (found == named || completed);
+        // So may a takeover by this very site, or an attempt of this job, that came to nothing.
+        let mine = current.is_some_and(|value| {
+            value.owner == self.me && value.phase == Phase::Granted && value.term >= named.0
+        });
+        let same = as_named || mine;
         if !same {
             self.refuse_changed(t, current);
             return None;
@@ -308,8 +305,10 @@ impl Participant {
             Phase::Granted | Phase::Moving(_) | Phase::Revoking => Phase::Revoking,
             Phase::Vacant(_) | Phase::Revoked => Phase::Revoked,
         };
+        let first = u32::from(agreed.is_none());
         let value = Value {
             phase,
+            revokes: current.revokes.saturating_add(first),
             ..current.clone()
         };
         Some(Change {
@@ -320,15 +319,9 @@ impl Participant {
     }
 
     /// A value of ours leaves: from here on an operator cannot be told that nothing happened.
-    pub(crate) fn note_sent(&mut self, t: usize, value: &Value) {
-        let Some(job) = &mut self.tickets[t].job else {
-            return;
-        };
-        job.sent = true;
-        if let JobKind::Grant { proposed, .. } = &mut job.kind
-            && value.owner == self.me
-        {
-            *proposed = value.term;
+    pub(crate) fn note_sent(&mut self, t: usize) {
+        if let Some(job) = &mut self.tickets[t].job {
+            job.sent = true;
         }
     }
 
@@ -439,12 +432,10 @@ impl Participant {
     }
 
     pub(crate) fn job_releasing(&mut self, t: usize) {
-        if let Some(Job {
-            kind: JobKind::Move { .. },
-            ..
-        }) = &self.tickets[t].job
-        {
-            self.progress(t, Step::Release, Vec::new(), None);
+        match self.tickets[t].job.as_ref().map(|job| &job.kind) {
+            Some(JobKind::Move { .. }) => self.progress(t, Step::Release, Vec::new(), None),
+            Some(JobKind::Grant { .. } | JobKind::Standby { .. }) => self.refuse(t, Why::Changed),
+            Some(JobKind::Revoke { .. }) | None => {}
         }
     }
 
@@ -467,7 +458,7 @@ impl Participant {
     /// Somebody else's grant came before our release was agreed.
     pub(crate) fn job_superseded(&mut self, t: usize) {
         match self.tickets[t].job.as_ref().map(|job| &job.kind) {
-            Some(JobKind::Revoke { .. }) => self.finish_done(t),
+            
             Some(JobKind::Move { .. }) => self.refuse(t, Why::Changed),
             _ => {}
         }

@@ -143,6 +143,8 @@ pub enum Ask {
         term: Term,
         /// The phase that it replaces.
         phase: PhaseKind,
+        /// The number of revokes that it replaces.
+        revokes: u32,
         /// Why by force, if so.
         force: Option<String>,
     },

@@ -196,15 +196,6 @@ impl Participant {
     /// The time of [`Participant::next_timeout`] has come (or any other time: it does no harm).
     pub fn handle_timeout(&mut self, now: Time) {
         self.at(now);
-        while let Some(&(time, t)) = self.timers.first() {
-            if time > now {
-                break;
-            }
-            self.timers.remove(&(time, t));
-            self.tickets[t].wake = Time::NEVER;
-            self.timers.insert((Time::NEVER, t));
-            self.touch(t);
-        }
         self.settle();
     }
 
@@ -249,6 +240,17 @@ impl Participant {
     fn at(&mut self, now: Time) {
         debug_assert!(now >= self.now, "time goes forward");
         self.now = self.now.max(now);
+        // Whatever the input is, a lease that ran out before it is over before it is looked at.
+        while let Some(&(time, t)) = self.timers.first() {
+            if time > self.now {
+                break;
+            }
+            self.timers.remove(&(time, t));
+            self.timers.insert((Time::NEVER, t));
+            self.tickets[t].wake = Time::NEVER;
+            self.expire(t);
+            self.touch(t);
+        }
     }
 
     /// Works off everything that follows from the last input.

@@ -196,7 +196,7 @@ impl Participant {
                 release,
             }
         };
-        self.note_sent(t, &accepted.value);
+        self.note_sent(t);
         self.tickets[t].proposal = Proposal::Accepting {
             round,
             accepted,

@@ -411,6 +411,7 @@ impl Participant {
         ticket.ballot_seen = ticket
             .ballot_seen
             .max(ticket.acceptor.record.promised.counter);
+        ticket.acceptor.protect_manual();
         self.record_changed(t);
         if let Some(accepted) = accepted {
             self.learn(t, accepted);

@@ -316,6 +316,7 @@ impl Participant {
             .filter(|value| value.is_held())
             .and_then(|value| value.hold.clone());
         let (term, phase) = place(value);
+        let revokes = value.map_or(0, |value| value.revokes);
         match command {
             Command::Grant { to, force, .. } => {
                 let live = until.is_some_and(|until| until > now);
@@ -331,6 +332,7 @@ impl Participant {
                     Ask::Grant {
                         term,
                         phase,
+                        revokes,
                         force: force.clone(),
                     },
                 ))
@@ -366,11 +368,7 @@ impl Participant {
 
     fn job_of(&mut self, ask: Ask) -> JobKind {
         match ask {
-            Ask::Grant { term, phase, force } => JobKind::Grant {
-                term,
-                phase,
-                force,
-                proposed: Term::NONE,
+            Ask::Grant { term, phase, revokes, force } => JobKind::Grant { term, phase, revokes, force,
             },
             Ask::Move { term: _, to } => JobKind::Move {
                 to,
@@ -393,6 +391,7 @@ impl Participant {
             ask: Ask::Grant {
                 term,
                 phase: PhaseKind::Vacant,
+                revokes: 0,
                 force: None,
             },
             deadline,

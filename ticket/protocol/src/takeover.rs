@@ -199,6 +199,7 @@ impl Participant {
             standby: false,
             hold: None,
             forced,
+            revokes: 0,
         };
         Change {
             value,

@@ -325,9 +325,8 @@ pub(crate) enum JobKind {
     Grant {
         term: Term,
         phase: PhaseKind,
+        revokes: u32,
         force: Option<String>,
-        /// The term that this job proposed itself.
-        proposed: Term,
     },
     Move {
         to: MemberId,

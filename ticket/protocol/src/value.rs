@@ -145,6 +145,9 @@ pub struct Value {
     pub hold: Option<String>,
     /// Why it was granted by force, if the last grant was.
     pub forced: Option<String>,
+    /// How often it was revoked since the last grant. A grant names it too, so that one that was
+    /// asked for before a revoke does not undo it.
+    pub revokes: u32,
 }
 
 impl Value {
