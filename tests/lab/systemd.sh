@@ -4,10 +4,11 @@
 # for the first run; the container's file system is kept for the next.
 #   tests/lab/systemd.sh
 # INTERLOCK_LAB: where to keep the file system (default: /var/tmp/interlock-lab)
+# INTERLOCK_BINS: folder of the programs (default: the release build)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-target=${CARGO_TARGET_DIR:-target}/release
+target=${INTERLOCK_BINS:-${CARGO_TARGET_DIR:-target}/release}
 cache=${INTERLOCK_LAB:-/var/tmp/interlock-lab}
 mirror=${INTERLOCK_MIRROR:-http://deb.debian.org/debian}
 base=$cache/bookworm

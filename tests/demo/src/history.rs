@@ -162,27 +162,29 @@ impl Record {
     }
 
     /// The claim under which a life began. A look sees it a little after the service is up; what it
-    /// says was true at the start. Where the site died before any look, a whole lease is assumed.
-    fn claim_at_start(&self, settings: &Settings, site: u16, term: u64, at: Mono) -> Entry {
+    /// says was true at the start. Where no look saw it, it is taken to have ended with the life.
+    fn claim_at_start(&self, settings: &Settings, site: u16, life: &Instance, now: Mono) -> Entry {
         let seen = self.entries.iter().find_map(|entry| match entry.event {
             Event::Held {
                 site: claimer,
-                term: claimed,
-                until,
-                ..
-            } if claimer == site && claimed == term => Some(until),
-            _ => None,
-        });
-        let lease = (!settings.manual).then(|| at.plus(settings.lease).0);
-        let until = seen.unwrap_or(lease);
-        Entry {
-            at: at.0,
-            event: Event::Held {
-                ticket: 0,
-                site,
                 term,
                 until,
-            },
+                ..
+            } if claimer == site && term == life.term => Some(until),
+            _ => None,
+        });
+        let (started, ended) = life.life(now);
+        let lease = (!settings.manual).then(|| ended.min(started.plus(settings.lease)).0);
+        let until = seen.unwrap_or(lease);
+        let event = Event::Held {
+            ticket: 0,
+            site,
+            term: life.term,
+            until,
+        };
+        Entry {
+            at: started.0,
+            event,
         }
     }
 
@@ -195,7 +197,7 @@ impl Record {
                 continue;
             };
             let (started, ended) = life.life(now);
-            entries.push(self.claim_at_start(settings, site, life.term, started));
+            entries.push(self.claim_at_start(settings, site, life, now));
             let event = Event::Started {
                 ticket: 0,
                 site,
