@@ -341,8 +341,14 @@ impl Participant {
     pub(crate) fn advance_holding(&mut self, t: usize) {
         let now = self.now;
         let newer = self.tickets[t].known_place().0;
-        let Holding::Held(held) = &self.tickets[t].holding else {
-            return;
+        let held = match &self.tickets[t].holding {
+            Holding::Held(held) => held,
+            Holding::Leftover { term, again_at, .. } if now >= *again_at => {
+                let term = *term;
+                return self.stop_leftover(t, term);
+            }
+            Holding::None => return self.end_hold(t),
+            _ => return,
         };
         if held.lapsed {
             if newer > held.term {
@@ -353,7 +359,7 @@ impl Participant {
         if now >= held.deadline && !held.hold_agreed {
             return self.lapse(t);
         }
-        if !held.started && now >= held.start_by {
+        if !held.started && held.stop.is_none() && now >= held.start_by {
             let term = held.term;
             return self.grant_failed(t, term, "no answer from the site's cluster".to_owned());
         }
@@ -363,6 +369,21 @@ impl Participant {
         }
         if now >= stop.again_at {
             self.repeat_stop(t);
+        }
+    }
+
+    /// A hold whose holder lost its lease before the hold was agreed, or its memory of it: nobody
+    /// else can end it.
+    fn end_hold(&mut self, t: usize) {
+        let ticket = &self.tickets[t];
+        let mine = |value: &&Value| {
+            let held = value.owner == self.me && value.is_held() && !value.class.is_manual();
+            held && value.hold.is_some()
+        };
+        let Some(value) = ticket.known_value().filter(mine) else { return };
+        if self.is_site && self.memory.voting && value.term > ticket.acceptor.record.resigned {
+            let term = value.term;
+            self.stop_leftover(t, term);
         }
     }
 
@@ -392,7 +413,7 @@ impl Participant {
         let Some(held) = self.tickets[t].held_mut() else {
             return;
         };
-        let (term, held_up) = (held.term, held.value.hold.is_some());
+        let term = held.term;
         held.lapsed = true;
         let class = held.value.class;
         self.event(Event::Lapsed {
@@ -405,10 +426,6 @@ impl Participant {
         });
         if !keep || class.is_manual() {
             self.tickets[t].holding = Holding::None;
-        }
-        if held_up {
-            // The register still says that the ticket is on hold, which only its holder can end.
-            self.stop_leftover(t, term);
         }
         let ticket = &mut self.tickets[t];
         ticket.lead = None;
@@ -428,7 +445,8 @@ impl Participant {
     /// Stops what may run of a term that is over, and releases the term once that is confirmed.
     pub(crate) fn stop_leftover(&mut self, t: usize, term: Term) {
         let stop = self.next_stop(t);
-        self.tickets[t].holding = Holding::Leftover { term, stop };
+        let again_at = Time::NEVER;
+        self.tickets[t].holding = Holding::Leftover { term, stop, again_at };
         let (ticket, cause) = (self.name(t), StopCause::Leftover);
         self.order(ClusterCommand::Stop {
             ticket,

@@ -397,16 +397,18 @@ impl Participant {
         } else if self.memory.voting && self.wish(t).is_some() {
             wake = wake.min(ticket.retry_at);
         }
-        if let Holding::Held(held) = &ticket.holding {
-            if !(held.hold_agreed || held.lapsed) {
+        if let Some(held) = ticket.held().filter(|held| !held.lapsed) {
+            if !held.hold_agreed {
                 wake = wake.min(held.deadline);
             }
-            if !held.started {
-                wake = wake.min(held.start_by);
+            match &held.stop {
+                Some(stop) => wake = wake.min(stop.again_at),
+                None if !held.started => wake = wake.min(held.start_by),
+                None => {}
             }
-            if let Some(stop) = &held.stop {
-                wake = wake.min(stop.again_at);
-            }
+        }
+        if let Holding::Leftover { again_at, .. } = ticket.holding {
+            wake = wake.min(again_at);
         }
         if let Some(candidate) = ticket.candidate.filter(|candidate| candidate.at > self.now) {
             wake = wake.min(candidate.at);

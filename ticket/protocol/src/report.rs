@@ -107,11 +107,7 @@ impl Participant {
 
     fn on_stopped(&mut self, t: usize, term: Term, stop: StopId, result: Result<(), String>) {
         let now = self.now;
-        if let Holding::Leftover {
-            term: over,
-            stop: ordered,
-        } = self.tickets[t].holding
-        {
+        if let Holding::Leftover { term: over, stop: ordered, .. } = self.tickets[t].holding {
             if (over, ordered) == (term, stop) {
                 self.leftover_stopped(t, term, result);
             }
@@ -147,15 +143,13 @@ impl Participant {
 
     fn leftover_stopped(&mut self, t: usize, term: Term, result: Result<(), String>) {
         if let Err(reason) = result {
-            // Left to the guard: nothing of this term has a lease any more.
+            // What does not stop is left to the guard: nothing of this term has a lease any more.
             let ticket = self.name(t);
             self.tickets[t].trouble = Some(reason.clone());
-            self.event(Event::Alarm(Alarm::StopFailed {
-                ticket,
-                term,
-                reason,
-            }));
-            self.tickets[t].holding = Holding::None;
+            self.event(Event::Alarm(Alarm::StopFailed { ticket, term, reason }));
+            if let Holding::Leftover { again_at, .. } = &mut self.tickets[t].holding {
+                *again_at = self.now.after(STOP_AGAIN * 4);
+            }
             return;
         }
         self.leftover_quiet(t, term);
@@ -165,12 +159,7 @@ impl Participant {
     fn leftover_quiet(&mut self, t: usize, term: Term) {
         self.tickets[t].holding = Holding::None;
         let me = self.me;
-        let own = self.tickets[t]
-            .acceptor
-            .record
-            .accepted
-            .as_ref()
-            .map(|own| &own.value);
+        let own = self.tickets[t].known_value();
         let Some(own) = own.filter(|own| own.owner == me && own.term == term) else {
             return;
         };
@@ -267,7 +256,7 @@ impl Participant {
         }
         let old = held.map(|(term, _)| term);
         match own {
-            Some(own) if own.is_held() && own.hold.is_none() => {
+            Some(own) if own.is_held() => {
                 if quiet {
                     self.leftover_quiet(t, own.term);
                 } else {

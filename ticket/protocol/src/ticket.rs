@@ -215,10 +215,12 @@ pub(crate) enum Holding {
     Held(Box<Held>),
     /// Everything is stopped: the ticket is being handed back.
     Releasing(Releasing),
-    /// Something of a term that is over may still run here: it is being stopped.
+    /// Something of a term that is over may still run here: it is being stopped, and again at
+    /// that time if it failed.
     Leftover {
         term: Term,
         stop: StopId,
+        again_at: Time,
     },
 }
 
