@@ -54,7 +54,7 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// A silent connection is given up after this long. The protocol above has its own, faster
-    /// idea of silence; this only frees what is dead. Typical: three keep-alives and a half.
+    /// idea of silence; this only frees what is dead. Typical: two keep-alives and a half.
     pub idle_timeout: Duration,
     /// A connection without traffic is probed this often. Each probe wakes both ends, so it is as
     /// sparse as [`idle_timeout`](Self::idle_timeout) allows.
@@ -79,7 +79,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(20),
-            keep_alive: Duration::from_secs(6),
+            keep_alive: Duration::from_secs(8),
             handshake_timeout: Duration::from_secs(3),
             back_off_min: Duration::from_millis(50),
             back_off_max: Duration::from_secs(1),

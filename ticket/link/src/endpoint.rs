@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn::{
-    ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
-    VarIntBoundsExceeded,
+    AckFrequencyConfig, ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
+    VarInt, VarIntBoundsExceeded,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
@@ -86,6 +86,11 @@ fn transport(timing: &Timing) -> Result<TransportConfig, VarIntBoundsExceeded> {
     // Probing for a larger packet size costs packets and wake-ups and gains nothing for messages
     // of some hundred bytes; longer ones go on streams.
     transport.mtu_discovery_config(None);
+    // Acknowledged at once: a delayed acknowledgement is a timer that wakes the receiver, and
+    // makes the sender's timers longer.
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(0));
+    transport.ack_frequency_config(Some(acks));
     transport.enable_segmentation_offload(false);
     transport.allow_spin(false);
     Ok(transport)
