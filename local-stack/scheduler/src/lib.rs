@@ -3,7 +3,38 @@
 //! [`schedule`] reads nothing but its arguments: no clock, no file, no environment, no global state.
 //! The same input gives the same answer, byte for byte.
 
+mod action;
+mod assign;
+mod changes;
+mod constraint;
+mod create;
+mod criteria;
+mod dates;
+mod digest;
+mod expand;
+mod expand_bundle;
+mod failcount;
+mod fencing;
+mod graph;
+mod ids;
+mod internal;
+mod migrate;
+mod model;
+mod notify;
+mod opmeta;
+mod options;
+mod plan;
+mod probes;
+mod recurring;
+mod remote;
+mod rules;
+mod run;
+mod shutdown;
+mod text;
 mod transition;
+mod unpack;
+mod update;
+mod words;
 
 pub use transition::{Action, ActionKind, NodeName, ResourceName, Synapse, Transition};
 
@@ -28,8 +59,27 @@ pub struct Grant {
     pub standby: bool,
 }
 
+/// Stack for the recursion over orderings, whose depth the configuration determines.
+const STACK_BYTES: usize = 512 << 20;
+
 /// What to do now.
 pub fn schedule(cib: &cib::Cib, inputs: &Inputs) -> Transition {
-    let _ = (cib, inputs);
-    Transition { cluster_delay: "60s".into(), fencing_timeout: "60s".into(), ..Transition::default() }
+    let expanded = expand::expand(cib.document());
+    let document = expanded.as_ref().unwrap_or_else(|| cib.document());
+    let answer = std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let run = worker.spawn_scoped(scope, || run::transition(document, inputs));
+        run.map(std::thread::ScopedJoinHandle::join)
+    });
+    match answer {
+        Ok(Ok(transition)) => transition,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        // No thread to be had: the stack at hand must do.
+        Err(_) => run::transition(document, inputs),
+    }
+}
+
+/// Seconds since the epoch of an ISO 8601 date, for programs that take dates from people.
+pub fn parse_time(text: &str) -> Option<i64> {
+    dates::parse(text, 0)
 }

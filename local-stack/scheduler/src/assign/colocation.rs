@@ -1,0 +1,560 @@
+//! How colocations move scores.
+
+use super::Nodes;
+use crate::constraint::Colocation;
+use crate::ids::{ColId, Id as _, NodeId, RscId};
+use crate::model::{Role, RscFlags, Variant};
+use crate::plan::Plan;
+use crate::text::{self, INFINITY};
+
+/// Marks a node as unusable for the time being.
+const UNUSABLE: i32 = -100 * INFINITY;
+
+/// What a colocation concerns at this point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Affects {
+    Nothing,
+    Location,
+    Role,
+}
+
+/// Which colocations are merged, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Merge {
+    /// Follow what the source is with, not what is with the source.
+    pub(crate) this_with: bool,
+    /// Scores may not fall below zero.
+    pub(crate) nonnegative: bool,
+    /// Give up what leaves no node.
+    pub(crate) active: bool,
+}
+
+impl<'a> Plan<'a> {
+    // --- which colocations concern a resource ---
+
+    pub(crate) fn this_with_colocations(&self, rsc: RscId) -> Vec<ColId> {
+        let mut list = Vec::new();
+        self.add_colocations(rsc, rsc, false, &mut list);
+        list
+    }
+
+    pub(crate) fn with_this_colocations(&self, rsc: RscId) -> Vec<ColId> {
+        let mut list = Vec::new();
+        self.add_colocations(rsc, rsc, true, &mut list);
+        list
+    }
+
+    fn own(&self, rsc: RscId, with: bool) -> &[ColId] {
+        if with { &self.rsc[rsc].with_this } else { &self.rsc[rsc].this_with }
+    }
+
+    fn add_own(&self, rsc: RscId, with: bool, list: &mut Vec<ColId>) {
+        if list.is_empty() {
+            list.extend_from_slice(self.own(rsc, with));
+        } else {
+            for col in self.own(rsc, with) {
+                self.insert_colocation(list, *col, with);
+            }
+        }
+    }
+
+    fn add_colocations(&self, rsc: RscId, whose: RscId, with: bool, list: &mut Vec<ColId>) {
+        match self.rsc[rsc].variant {
+            Variant::Primitive if rsc == whose => {
+                self.add_own(rsc, with, list);
+                if let Some(parent) = self.rsc[rsc].parent {
+                    self.add_colocations(parent, whose, with, list);
+                }
+            }
+            Variant::Primitive => {
+                for col in self.own(rsc, with) {
+                    if self.col[*col].explicit {
+                        self.insert_colocation(list, *col, with);
+                    }
+                }
+            }
+            Variant::Group => self.add_group_colocations(rsc, whose, with, list),
+            Variant::Clone => {
+                self.add_own(rsc, with, list);
+                if let Some(parent) = self.rsc[rsc].parent {
+                    self.add_colocations(parent, whose, with, list);
+                }
+            }
+            Variant::Bundle => self.add_bundle_colocations(rsc, whose, with, list),
+        }
+    }
+
+    /// The chain of members passes most of a group's colocations on.
+    fn add_group_colocations(&self, rsc: RscId, whose: RscId, with: bool, list: &mut Vec<ColId>) {
+        let members = &self.rsc[rsc].children;
+        let end = if with { members.last() } else { members.first() };
+        let Some(&end) = end else {
+            return;
+        };
+        if whose == rsc || whose == end {
+            self.add_own(rsc, with, list);
+            if let Some(parent) = self.rsc[rsc].parent {
+                self.add_colocations(parent, whose, with, list);
+            }
+            for &member in members {
+                if member != whose {
+                    self.add_colocations(member, whose, with, list);
+                }
+            }
+            return;
+        }
+        if with {
+            return;
+        }
+        // An unmanaged member breaks the chain.
+        let earlier = members.iter().take_while(|m| **m != whose);
+        if earlier.into_iter().any(|m| !self.rsc[*m].is(RscFlags::MANAGED)) {
+            for col in self.own(rsc, false) {
+                if self.col[*col].score == INFINITY {
+                    self.insert_colocation(list, *col, false);
+                }
+            }
+        }
+    }
+
+    /// A bundle's colocations are those of its containers; by role, those of its primitive.
+    fn add_bundle_colocations(&self, rsc: RscId, whose: RscId, with: bool, list: &mut Vec<ColId>) {
+        if whose == rsc || self.rsc[whose].is(RscFlags::REPLICA_CONTAINER) {
+            self.add_own(rsc, with, list);
+            return;
+        }
+        let child = self.rsc[rsc].bundle.as_ref().and_then(|b| b.child);
+        let Some(child) = child.filter(|c| self.rsc[*c].is(RscFlags::PROMOTABLE)) else {
+            return;
+        };
+        if self.top_resource(whose, false) != child {
+            return;
+        }
+        // While roles are chosen, the instances inside count.
+        let choosing = if whose == child {
+            self.rsc[whose].is(RscFlags::PROMOTION_CONSTRAINED)
+        } else {
+            !self.rsc[whose].is(RscFlags::UNASSIGNED)
+        };
+        if choosing {
+            self.add_own(rsc, with, list);
+        }
+    }
+
+    /// Whether a dependent may draw its primary.
+    pub(crate) fn has_influence(&self, col: &Colocation<'a>, primary: Option<RscId>) -> bool {
+        let primary = primary.unwrap_or(col.primary);
+        let p = &self.rsc[primary];
+        let nested = self.rsc[col.dependent].is(RscFlags::REMOTE_NESTING);
+        if nested && !p.is(RscFlags::FAILED) && p.running_on.len() == 1 {
+            return false;
+        }
+        col.influence || p.running_on.is_empty()
+    }
+
+    /// What plays the role for a resource: of a container, the instance inside.
+    fn role_player(&self, rsc: RscId) -> RscId {
+        if !self.rsc[rsc].is(RscFlags::REPLICA_CONTAINER) {
+            return rsc;
+        }
+        self.inside_container(rsc).unwrap_or(rsc)
+    }
+
+    /// The instance inside a bundle's container.
+    pub(crate) fn inside_container(&self, container: RscId) -> Option<RscId> {
+        let bundle = self.rsc[self.top_resource(container, true)].bundle.as_ref()?;
+        bundle.replicas.iter().find(|r| r.container == container).and_then(|r| r.child)
+    }
+
+    /// What a colocation concerns now; `preview`: as if all were assigned.
+    pub(crate) fn colocation_affects(
+        &self,
+        dependent: RscId,
+        primary: RscId,
+        col: &Colocation<'a>,
+        preview: bool,
+    ) -> Affects {
+        if !preview && self.rsc[primary].is(RscFlags::UNASSIGNED) {
+            return Affects::Nothing;
+        }
+        let player = &self.rsc[self.role_player(dependent)];
+        let promotable =
+            player.parent.is_some_and(|p| self.rsc[p].is(RscFlags::PROMOTABLE));
+        if col.dependent_role >= Role::Unpromoted
+            && promotable
+            && !player.is(RscFlags::UNASSIGNED)
+        {
+            return Affects::Role;
+        }
+        if !preview && !self.rsc[dependent].is(RscFlags::UNASSIGNED) {
+            return Affects::Nothing;
+        }
+        if col.dependent_role != Role::Unknown && col.dependent_role != player.next_role {
+            return Affects::Nothing;
+        }
+        let other = &self.rsc[self.role_player(primary)];
+        if col.primary_role != Role::Unknown && col.primary_role != other.next_role {
+            return Affects::Nothing;
+        }
+        Affects::Location
+    }
+
+    // --- applying a colocation to the dependent ---
+
+    /// Applies a colocation of (a part of) the dependent with (a part of) the primary. Returns what
+    /// it adds to a promotion score.
+    pub(crate) fn apply_colocation(
+        &mut self,
+        dependent: RscId,
+        primary: RscId,
+        col: ColId,
+        for_dependent: bool,
+    ) -> i32 {
+        if for_dependent {
+            return match self.rsc[dependent].variant {
+                Variant::Group => match self.rsc[dependent].children.first().copied() {
+                    Some(first) => self.apply_colocation(first, primary, col, true),
+                    None => 0,
+                },
+                _ => self.apply_colocation(dependent, primary, col, false),
+            };
+        }
+        match self.rsc[primary].variant {
+            Variant::Primitive => self.apply_to_primitive(dependent, primary, col),
+            Variant::Group => {
+                if self.rsc[primary].is(RscFlags::UNASSIGNED) {
+                    return 0;
+                }
+                // All of the group must be there for a mandatory colocation.
+                let members = &self.rsc[primary].children;
+                let mandatory = self.col[col].score >= INFINITY;
+                let member = if mandatory { members.last() } else { members.first() };
+                match member.copied() {
+                    Some(member) => self.apply_colocation(dependent, member, col, false),
+                    None => 0,
+                }
+            }
+            Variant::Clone => self.apply_with_clone(dependent, primary, col),
+            Variant::Bundle => self.apply_with_bundle(dependent, primary, col),
+        }
+    }
+
+    fn apply_to_primitive(&mut self, dependent: RscId, primary: RscId, id: ColId) -> i32 {
+        let col = self.col[id].clone();
+        match self.colocation_affects(dependent, primary, &col, false) {
+            Affects::Role => self.apply_to_priority(dependent, primary, &col),
+            Affects::Location => {
+                self.apply_to_scores(dependent, primary, &col);
+                0
+            }
+            Affects::Nothing => 0,
+        }
+    }
+
+    fn same_value(&self, a: (NodeId, RscId), b: (NodeId, RscId), attribute: &str) -> bool {
+        let x = self.colocation_value(a.0, attribute, a.1);
+        let y = self.colocation_value(b.0, attribute, b.1);
+        match (x, y) {
+            (Some(x), Some(y)) => x.eq_ignore_ascii_case(y),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn apply_to_scores(&mut self, dependent: RscId, primary: RscId, col: &Colocation<'a>) {
+        let place = self.rsc[primary].assigned;
+        if place.is_none() && col.score < 0 {
+            return;
+        }
+        let mut work = self.rsc[dependent].allowed.clone();
+        for (index, slot) in work.iter_mut().enumerate().filter(|(_, s)| s.present) {
+            let node = NodeId::new(index);
+            let Some(place) = place else {
+                slot.score = text::add(-col.score, slot.score);
+                continue;
+            };
+            if self.same_value((node, dependent), (place, primary), col.attribute) {
+                if col.score < INFINITY {
+                    slot.score = text::add(col.score, slot.score);
+                }
+            } else if col.score >= INFINITY {
+                slot.score = -INFINITY;
+            }
+        }
+        if col.score.abs() >= INFINITY || self.any_available(&work) {
+            self.rsc[dependent].allowed = work;
+        }
+    }
+
+    fn apply_to_priority(
+        &mut self,
+        dependent: RscId,
+        primary: RscId,
+        col: &Colocation<'a>,
+    ) -> i32 {
+        let (Some(there), Some(here)) = (self.rsc[primary].assigned, self.rsc[dependent].assigned)
+        else {
+            return 0;
+        };
+        let mandatory = col.score == INFINITY && col.dependent_role == Role::Promoted;
+        let r = &self.rsc[dependent];
+        let before = r.promotion_priority;
+        if !self.same_value((here, dependent), (there, primary), col.attribute) {
+            if mandatory {
+                self.rsc[dependent].promotion_priority = -INFINITY;
+            }
+            return self.rsc[dependent].promotion_priority - before;
+        }
+        let player = &self.rsc[self.role_player(primary)];
+        if col.primary_role != Role::Unknown && col.primary_role != player.next_role {
+            return 0;
+        }
+        let factor = if col.dependent_role == Role::Unpromoted { -1 } else { 1 };
+        self.rsc[dependent].promotion_priority = text::add(factor * col.score, before);
+        self.rsc[dependent].promotion_priority - before
+    }
+
+    /// Bans a dependent from where the primary will not be; adds the primary's scores.
+    pub(crate) fn intersect_nodes(
+        &mut self,
+        dependent: RscId,
+        primary_nodes: &[(NodeId, i32)],
+        merge_scores: bool,
+    ) {
+        for (index, slot) in self.rsc[dependent].allowed.iter_mut().enumerate() {
+            if !slot.present {
+                continue;
+            }
+            match primary_nodes.iter().find(|(n, _)| n.at() == index) {
+                None => slot.score = -INFINITY,
+                Some((_, score)) if merge_scores => slot.score = text::add(slot.score, *score),
+                Some(_) => {}
+            }
+        }
+    }
+
+    // --- merging the preferences of dependents ---
+
+    fn best_matching(&self, rsc: RscId, attribute: &str, value: Option<&str>) -> i32 {
+        let mut best = -INFINITY;
+        for (index, slot) in self.rsc[rsc].allowed.iter().enumerate() {
+            let node = NodeId::new(index);
+            if slot.present && slot.score > best && self.available(node, false) {
+                let same = match (value, self.colocation_value(node, attribute, rsc)) {
+                    (Some(x), Some(y)) => x.eq_ignore_ascii_case(y),
+                    (None, None) => true,
+                    _ => false,
+                };
+                if same {
+                    best = slot.score;
+                }
+            }
+        }
+        best
+    }
+
+    fn allowed_on_one(&self, rsc: RscId) -> bool {
+        self.rsc[rsc].allowed.iter().filter(|s| s.present && s.score >= 0).count() == 1
+    }
+
+    fn add_matching(
+        &self,
+        nodes: &mut Nodes,
+        source: RscId,
+        target: RscId,
+        col: &Colocation<'a>,
+        factor: f32,
+        only_positive: bool,
+    ) {
+        let by_name = col.attribute == "#uname" && !self.is_bundled(source);
+        for (index, slot) in nodes.iter_mut().enumerate().filter(|(_, s)| s.present) {
+            let node = NodeId::new(index);
+            let value = self.colocation_value(node, col.attribute, target);
+            let own = value.is_some_and(|v| v.eq_ignore_ascii_case(self.node[node].name));
+            let score = if by_name && own {
+                // A name belongs to one node only.
+                let slot = self.slot(source, node).filter(|_| self.available(node, false));
+                slot.map_or(-INFINITY, |s| s.score.max(-INFINITY))
+            } else {
+                self.best_matching(source, col.attribute, value)
+            };
+            if factor < 0.0
+                && score < 0
+                && (self.rsc[col.primary].stickiness >= -score
+                    || !self.has_influence(col, None)
+                    || !self.allowed_on_one(col.dependent))
+            {
+                continue;
+            }
+            if slot.score == UNUSABLE {
+                continue;
+            }
+            let sum = text::add(attenuate(factor, score), slot.score);
+            if only_positive && sum < 0 && slot.score > 0 {
+                slot.score = UNUSABLE;
+            } else if !(only_positive && sum < 0 && slot.score == 0) {
+                slot.score = sum;
+            }
+        }
+    }
+
+    /// Adds to `nodes` what `source` (and what is with it) prefers; `nodes` begins as the source's
+    /// own if it is `None`.
+    pub(crate) fn add_colocated_scores(
+        &mut self,
+        source: RscId,
+        target: Option<RscId>,
+        nodes: &mut Option<Nodes>,
+        col: Option<ColId>,
+        factor: f32,
+        merge: Merge,
+    ) {
+        if self.rsc[source].is(RscFlags::UPDATING_NODES) {
+            return;
+        }
+        self.rsc[source].flags.set(RscFlags::UPDATING_NODES);
+        if self.rsc[source].variant == Variant::Group {
+            let members = &self.rsc[source].children;
+            let member = if nodes.is_none() { members.last() } else { members.first() };
+            if let Some(member) = member.copied() {
+                self.add_colocated_scores(member, target, nodes, col, factor, merge);
+            }
+        } else {
+            self.merge_scores(source, target, nodes, col, factor, merge);
+        }
+        self.rsc[source].flags.clear(RscFlags::UPDATING_NODES);
+    }
+
+    fn merge_scores(
+        &mut self,
+        source: RscId,
+        target: Option<RscId>,
+        nodes: &mut Option<Nodes>,
+        col: Option<ColId>,
+        factor: f32,
+        merge: Merge,
+    ) {
+        let target = target.filter(|_| nodes.is_some()).unwrap_or(source);
+        let mut work = match (&*nodes, col) {
+            (Some(nodes), Some(col)) => {
+                let mut work = nodes.clone();
+                let col = &self.col[col];
+                self.add_matching(&mut work, source, target, col, factor, merge.nonnegative);
+                work
+            }
+            (Some(nodes), None) => nodes.clone(),
+            (None, _) => self.rsc[source].allowed.clone(),
+        };
+        if self.any_available(&work) {
+            let list = if merge.this_with {
+                self.this_with_colocations(source)
+            } else {
+                self.with_this_colocations(source)
+            };
+            let merge = Merge { active: true, ..merge };
+            let mut table = Some(work);
+            for id in list {
+                let other = {
+                    let c = &self.col[id];
+                    if merge.this_with {
+                        c.primary
+                    } else if self.has_influence(c, None) {
+                        c.dependent
+                    } else {
+                        continue;
+                    }
+                };
+                let factor = factor * score_factor(self.col[id].score);
+                self.add_colocated_scores(other, Some(target), &mut table, Some(id), factor, merge);
+            }
+            work = table.unwrap_or_default();
+        } else if merge.active {
+            return;
+        }
+        if merge.nonnegative {
+            for slot in work.iter_mut().filter(|s| s.score == UNUSABLE) {
+                slot.score = 1;
+            }
+        }
+        *nodes = Some(work);
+    }
+
+    /// Lets what is with `target` by a colocation influence where it goes.
+    pub(crate) fn add_dependent_scores(&mut self, id: ColId, target: RscId) {
+        let col = &self.col[id];
+        if !self.has_influence(col, None) {
+            return;
+        }
+        let source = col.dependent;
+        let factor = score_factor(col.score);
+        let nonnegative = self.rsc[target].variant == Variant::Clone;
+        let merge = Merge { this_with: false, nonnegative, active: true };
+        let mut nodes = Some(self.rsc[target].allowed.clone());
+        self.add_colocated_scores(source, Some(target), &mut nodes, Some(id), factor, merge);
+        if let Some(nodes) = nodes {
+            self.rsc[target].allowed = nodes;
+        }
+    }
+
+    /// Every resource that must be with this one, itself included.
+    pub(crate) fn colocated_resources(
+        &self,
+        rsc: RscId,
+        whose: RscId,
+        list: &mut Vec<RscId>,
+    ) {
+        if self.rsc[rsc].variant == Variant::Group {
+            list.insert(0, rsc);
+            for member in self.rsc[rsc].children.clone() {
+                self.colocated_resources(member, whose, list);
+            }
+            return;
+        }
+        if list.contains(&rsc) {
+            return;
+        }
+        list.insert(0, rsc);
+        for id in self.this_with_colocations(rsc) {
+            let col = &self.col[id];
+            if col.primary != whose
+                && col.score == INFINITY
+                && self.colocation_affects(rsc, col.primary, col, true) == Affects::Location
+            {
+                self.colocated_resources(col.primary, whose, list);
+            }
+        }
+        for id in self.with_this_colocations(rsc) {
+            let col = &self.col[id];
+            if col.dependent == whose || (self.is_clone(rsc) && !self.is_clone(col.dependent)) {
+                continue;
+            }
+            if col.score == INFINITY
+                && self.colocation_affects(col.dependent, rsc, col, true) == Affects::Location
+            {
+                self.colocated_resources(col.dependent, whose, list);
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "scores are small")]
+fn score_factor(score: i32) -> f32 {
+    score as f32 / INFINITY as f32
+}
+
+/// A share of a score, rounded, but never to nothing.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "scores are small"
+)]
+fn attenuate(factor: f32, score: i32) -> i32 {
+    let share = f64::from(factor * score as f32);
+    let rounded = (if share < 0.0 { share - 0.5 } else { share + 0.5 }) as i32;
+    match rounded {
+        0 if score == 0 => 0,
+        0 if factor > 0.0 => 1,
+        0 if factor < 0.0 => -1,
+        other => other,
+    }
+}

@@ -1,0 +1,106 @@
+//! Constraints from the configuration.
+
+mod colocation;
+mod location;
+mod order;
+mod sets;
+mod ticket;
+
+pub(crate) use colocation::NewColocation;
+
+use cib::Element;
+
+use crate::ids::{NodeId, RscId};
+use crate::model::{ProbeMode, Role, Variant};
+use crate::plan::Plan;
+
+/// That one resource shall (or shall not) be where another is.
+#[derive(Debug, Clone)]
+pub(crate) struct Colocation<'a> {
+    pub(crate) dependent: RscId,
+    pub(crate) primary: RscId,
+    pub(crate) dependent_role: Role,
+    pub(crate) primary_role: Role,
+    pub(crate) attribute: &'a str,
+    pub(crate) score: i32,
+    /// Whether the dependent may draw the primary.
+    pub(crate) influence: bool,
+    /// Whether somebody configured it.
+    pub(crate) explicit: bool,
+}
+
+/// Where a resource would rather be.
+#[derive(Debug, Clone)]
+pub(crate) struct Location<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) rsc: RscId,
+    pub(crate) role: Role,
+    pub(crate) probe_mode: ProbeMode,
+    pub(crate) nodes: Vec<(NodeId, i32)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LossPolicy {
+    Stop,
+    Demote,
+    Fence,
+    Freeze,
+}
+
+/// That a resource needs a ticket.
+#[derive(Debug, Clone)]
+pub(crate) struct TicketConstraint {
+    pub(crate) ticket: String,
+    pub(crate) role: Role,
+    pub(crate) policy: LossPolicy,
+}
+
+/// Whether this site has a ticket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TicketState {
+    pub(crate) granted: bool,
+    pub(crate) standby: bool,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn unpack_constraints(&mut self, constraints: Element<'a>) {
+        for element in constraints.children() {
+            if element.attr("id").is_none() {
+                continue;
+            }
+            match element.name() {
+                "rsc_order" => self.unpack_order(element),
+                "rsc_colocation" => self.unpack_colocation(element),
+                "rsc_location" => self.unpack_location(element),
+                "rsc_ticket" => self.unpack_ticket(element),
+                _ => {}
+            }
+        }
+    }
+
+    /// The resource that a constraint means; for an instance, all of its clone.
+    pub(crate) fn constrained(&self, id: &str) -> Option<RscId> {
+        if let Some(rsc) = self.find(id) {
+            return Some(rsc);
+        }
+        let instance = self.find(&format!("{id}:0")).or_else(|| {
+            self.rsc.ids().find(|r| self.rsc[*r].xml_id == id || self.rsc[*r].clone_name == Some(id))
+        })?;
+        Some(self.top_resource(instance, false))
+    }
+
+    pub(crate) fn is_collective(&self, rsc: RscId) -> bool {
+        self.rsc[rsc].variant != Variant::Primitive
+    }
+}
+
+/// A role in a constraint; started is as good as any.
+fn constraint_role(text: Option<&str>) -> Option<Role> {
+    match text {
+        None => Some(Role::Unknown),
+        Some(text) => match Role::parse(text)? {
+            Role::Started => Some(Role::Unknown),
+            role => Some(role),
+        },
+    }
+}

@@ -1,0 +1,175 @@
+//! Whether the parameters of a recorded operation are still the configured ones.
+
+use std::rc::Rc;
+
+use cib::Element;
+
+use crate::ids::{NodeId, RscId};
+use crate::plan::Plan;
+use crate::text;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The record has nothing to compare with.
+    Unknown,
+    Match,
+    /// A parameter changed; a reload may do.
+    Mismatch,
+    /// A parameter changed that needs a restart.
+    Restart,
+}
+
+/// Digests of an operation's parameters as configured now.
+#[derive(Debug, Clone)]
+pub(crate) struct Digests {
+    pub(crate) all: String,
+    pub(crate) restart: Option<String>,
+    pub(crate) secure: String,
+    pub(crate) verdict: Verdict,
+    /// Whether the operation itself has parameters.
+    pub(crate) own_params: bool,
+}
+
+/// What never counts for a digest.
+fn ignored(name: &str, recurring: bool) -> bool {
+    if name.starts_with("CRM_meta_") {
+        return !(recurring && name == "CRM_meta_timeout");
+    }
+    matches!(name, "id" | "crm_feature_set" | "op-digest" | "on_node" | "on_node_uuid" | "pcmk_external_ip")
+}
+
+type Parameters = Vec<(String, String)>;
+
+fn digest_of(parameters: &Parameters) -> String {
+    cib::digest::of_sorted(parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+}
+
+impl<'a> Plan<'a> {
+    fn digest_parameters(
+        &mut self,
+        rsc: RscId,
+        node: NodeId,
+        task: &str,
+        interval_ms: u32,
+    ) -> (Parameters, bool) {
+        let params = self.params(rsc, Some(node));
+        let mut all: Parameters = Vec::new();
+        let put = |all: &mut Parameters, name: &str, value: &str| {
+            if !ignored(name, interval_ms > 0) {
+                match all.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
+                    Ok(i) => all[i].1 = value.to_owned(),
+                    Err(i) => all.insert(i, (name.to_owned(), value.to_owned())),
+                }
+            }
+        };
+        for (name, value) in params.iter() {
+            put(&mut all, name, value);
+        }
+        // Only the first value of a name counts; the connection's address is the first of all.
+        if let Some(address) = self.bundle_remote_address(rsc) {
+            put(&mut all, "addr", &address);
+        }
+        let config = self.op_config(rsc, task, interval_ms, true);
+        let own = self.op_params(config, node);
+        for (name, value) in &own {
+            if !params.contains_key(name.as_ref()) {
+                put(&mut all, name, value);
+            }
+        }
+        if interval_ms > 0 {
+            let meta = self.op_meta(rsc, Some(node), task, interval_ms, config);
+            if let Some(timeout) = meta.get("timeout") {
+                put(&mut all, "CRM_meta_timeout", timeout);
+            }
+        }
+        (all, interval_ms == 0 && !own.is_empty())
+    }
+
+    fn digests(
+        &mut self,
+        rsc: RscId,
+        node: NodeId,
+        (task, interval_ms): (&str, u32),
+        entry: Option<Element<'a>>,
+    ) -> Rc<Digests> {
+        let key = format!("{}_{task}_{interval_ms}", self.rsc[rsc].id);
+        if let Some(found) = self.node[node].digests.get(&key) {
+            return found.clone();
+        }
+        let (all, own_params) = self.digest_parameters(rsc, node, task, interval_ms);
+        let restart = entry.filter(|e| self.restart_digest(*e).is_some()).map(|e| {
+            match e.attr("op-force-restart") {
+                Some(list) => {
+                    let listed = |name: &str| list.contains(&format!(" {name} "));
+                    let kept = all.iter().filter(|(n, _)| listed(n)).cloned().collect();
+                    digest_of(&kept)
+                }
+                None => digest_of(&all),
+            }
+        });
+        let private = entry.map_or(Some(" passwd password user "), |e| e.attr("op-secure-params"));
+        let secret = |n: &str| private.is_some_and(|list| list.contains(&format!(" {n} ")));
+        let kept = all.iter().filter(|(n, _)| !secret(n)).cloned().collect();
+        let digests = Rc::new(Digests {
+            all: digest_of(&all),
+            restart,
+            secure: digest_of(&kept),
+            verdict: Verdict::Match,
+            own_params,
+        });
+        self.node[node].digests.insert(key, digests.clone());
+        digests
+    }
+
+    /// The recorded digest of what needs a restart.
+    fn restart_digest(&self, entry: Element<'a>) -> Option<&'a str> {
+        if self.forced_reschedule.contains_key(&entry.key()) {
+            return Some("calculated-failure-timeout");
+        }
+        entry.attr("op-restart-digest")
+    }
+
+    /// Compares a recorded operation with its configuration.
+    pub(crate) fn compare_digest(&mut self, rsc: RscId, entry: Element<'a>, node: NodeId) -> Verdict {
+        let task = entry.attr("operation").unwrap_or("");
+        let interval_ms = history_interval(entry);
+        let digests = self.digests(rsc, node, (task, interval_ms), Some(entry));
+        if let (Some(recorded), Some(now)) = (self.restart_digest(entry), &digests.restart)
+            && recorded != now
+        {
+            return Verdict::Restart;
+        }
+        match entry.attr("op-digest") {
+            None => Verdict::Unknown,
+            Some(recorded) if recorded == digests.all => Verdict::Match,
+            Some(_) if interval_ms == 0 && digests.own_params => Verdict::Restart,
+            Some(_) => Verdict::Mismatch,
+        }
+    }
+
+    /// Compares a device that unfences with what a node remembers of its unfencing.
+    pub(crate) fn fencing_digest(&mut self, rsc: RscId, node: NodeId) -> Digests {
+        let digests = self.digests(rsc, node, ("stonith-on", 0), None);
+        let mut result = (*digests).clone();
+        let r = &self.rsc[rsc];
+        let summary = |digest: &str| format!("{}:{}:{digest}", r.id, r.kind);
+        let recorded = |name| self.attr(node, name);
+        result.verdict = match recorded("#digests-all") {
+            None => Verdict::Unknown,
+            Some(list) if list.contains(&summary(&result.all)) => Verdict::Match,
+            _ if recorded("#digests-secure")
+                .is_some_and(|list| list.contains(&summary(&result.secure))) =>
+            {
+                Verdict::Match
+            }
+            _ => Verdict::Mismatch,
+        };
+        result
+    }
+}
+
+/// The interval of a recorded operation.
+pub(crate) fn history_interval(entry: Element<'_>) -> u32 {
+    let ms = entry.attr("interval").and_then(text::leading_int).unwrap_or(0);
+    u32::try_from(ms).unwrap_or(0)
+}

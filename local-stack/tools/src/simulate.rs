@@ -1,0 +1,62 @@
+//! `crm_simulate`: what a cluster would do in a given state.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cib::Cib;
+use scheduler::Inputs;
+
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Options {
+    xml_file: Option<String>,
+    save_graph: Option<String>,
+    now: Option<i64>,
+}
+
+/// Runs `crm_simulate` with its arguments.
+pub fn crm_simulate(arguments: impl Iterator<Item = String>) -> ExitCode {
+    match parse(arguments).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("crm_simulate: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::default();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "-x" | "--xml-file" => options.xml_file = Some(value()?),
+            "-G" | "--save-graph" => options.save_graph = Some(value()?),
+            "-D" | "--save-dotfile" => {
+                value()?;
+            }
+            "-t" | "--set-datetime" => {
+                let text = value()?;
+                let at = text.parse().ok().or_else(|| scheduler::parse_time(&text));
+                options.now = Some(at.ok_or(format!("'{text}' is no date"))?);
+            }
+            "-S" | "--simulate" | "-R" | "--run" | "-Q" | "--quiet" | "-s" | "--show-scores" => {}
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let path = options.xml_file.as_deref().ok_or("which file? (-x FILE)")?;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    let cib = Cib::parse(&text, Some(path)).map_err(|e| e.to_string())?;
+    let recorded = cib.root().attr("execution-date").and_then(|d| d.parse().ok());
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = options.now.or(recorded).unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
+    let transition = scheduler::schedule(&cib, &Inputs { now, grants: None });
+    if let Some(file) = &options.save_graph {
+        std::fs::write(file, crate::graph_xml(&transition)).map_err(|e| format!("{file}: {e}"))?;
+    }
+    Ok(())
+}
