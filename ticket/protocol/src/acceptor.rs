@@ -322,11 +322,21 @@ impl Acceptor {
     /// A manual ticket's holder is protected without an end, so also by a member that lost its
     /// memory and read the register back. (Leases of before the loss are over.)
     pub(crate) fn protect_manual(&mut self) {
-        let Some(value) = self.value().filter(|value| value.is_held()) else { return };
+        let Some(value) = self.value().filter(|value| value.is_held()) else {
+            return;
+        };
         if value.class.is_manual() {
             let (owner, term) = (value.owner, value.term);
-            self.record.owed = Some(Owed { owner, term, span_ms: None });
-            self.obligation = Some(Obligation { owner, term, until: Time::NEVER });
+            self.record.owed = Some(Owed {
+                owner,
+                term,
+                span_ms: None,
+            });
+            self.obligation = Some(Obligation {
+                owner,
+                term,
+                until: Time::NEVER,
+            });
         }
     }
 

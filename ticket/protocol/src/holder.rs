@@ -212,7 +212,7 @@ impl Participant {
         };
         let standby = (before.standby != value.standby).then_some(value.standby);
         let (term, changed) = (held.term, before != *value);
-        let grant_due = std::mem::take(&mut held.grant_due);
+        let grant_due = std::mem::take(&mut held.grant_due) && value.phase != Phase::Revoking;
         let standby_now = held.value.standby;
         let ticket = self.name(t);
         if grant_due {
@@ -380,7 +380,9 @@ impl Participant {
             let held = value.owner == self.me && value.is_held() && !value.class.is_manual();
             held && value.hold.is_some()
         };
-        let Some(value) = ticket.known_value().filter(mine) else { return };
+        let Some(value) = ticket.known_value().filter(mine) else {
+            return;
+        };
         if self.is_site && self.memory.voting && value.term > ticket.acceptor.record.resigned {
             let term = value.term;
             self.stop_leftover(t, term);
@@ -424,7 +426,10 @@ impl Participant {
             ticket: ticket.clone(),
             term,
         });
-        if !keep || class.is_manual() {
+        if class.is_manual() {
+            // No deadline ends what runs, so it is stopped until that is confirmed.
+            self.stop_leftover(t, term);
+        } else if !keep {
             self.tickets[t].holding = Holding::None;
         }
         let ticket = &mut self.tickets[t];
@@ -446,7 +451,11 @@ impl Participant {
     pub(crate) fn stop_leftover(&mut self, t: usize, term: Term) {
         let stop = self.next_stop(t);
         let again_at = Time::NEVER;
-        self.tickets[t].holding = Holding::Leftover { term, stop, again_at };
+        self.tickets[t].holding = Holding::Leftover {
+            term,
+            stop,
+            again_at,
+        };
         let (ticket, cause) = (self.name(t), StopCause::Leftover);
         self.order(ClusterCommand::Stop {
             ticket,

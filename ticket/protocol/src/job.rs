@@ -148,9 +148,13 @@ impl Participant {
             JobKind::Move { resend_at, .. } if job.step == Step::Check && now >= *resend_at => {
                 self.ask_target(t);
             }
-            JobKind::Revoke { agreed: Some(term), .. } => {
+            JobKind::Revoke {
+                agreed: Some(term), ..
+            } => {
                 let term = *term;
-                let Some(known) = &self.tickets[t].known else { return };
+                let Some(known) = &self.tickets[t].known else {
+                    return;
+                };
                 let value = &known.value;
                 // Only the holder itself says so before every obligation is over.
                 let by_holder = known.ballot.member == value.owner.0 && self.me != value.owner;
@@ -257,15 +261,21 @@ impl Participant {
         highest: Term,
     ) -> Option<Change> {
         let job = self.tickets[t].job.as_ref()?;
-        let JobKind::Grant { term, phase, revokes, force } = &job.kind else {
+        let JobKind::Grant {
+            term,
+            phase,
+            revokes,
+            force,
+        } = &job.kind
+        else {
             return None;
         };
         let (named, force) = ((*term, *phase), force.clone());
         let found = place(current);
         // A revoke may have been completed while its grant was waiting for it.
         let completed = found == (named.0, PhaseKind::Revoked) && named.1 == PhaseKind::Revoking;
-        let as_named = current.map_or(0, |value| value.revokes) == *revokes
-            && (found == named || completed);
+        let as_named =
+            current.map_or(0, |value| value.revokes) == *revokes && (found == named || completed);
         // So may a takeover by this very site, or an attempt of this job, that came to nothing.
         let mine = current.is_some_and(|value| {
             value.owner == self.me && value.phase == Phase::Granted && value.term >= named.0
@@ -458,7 +468,6 @@ impl Participant {
     /// Somebody else's grant came before our release was agreed.
     pub(crate) fn job_superseded(&mut self, t: usize) {
         match self.tickets[t].job.as_ref().map(|job| &job.kind) {
-            
             Some(JobKind::Move { .. }) => self.refuse(t, Why::Changed),
             _ => {}
         }

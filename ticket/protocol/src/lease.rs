@@ -262,7 +262,8 @@ impl Participant {
             }
             agreed.insert(from);
             if agreed.len() == majority {
-                round.open -= 1;
+                // It may be reached twice, if somebody's vote was forgotten in between.
+                round.open = round.open.saturating_sub(1);
                 agreed_now.push(*t);
             }
         }

@@ -107,7 +107,12 @@ impl Participant {
 
     fn on_stopped(&mut self, t: usize, term: Term, stop: StopId, result: Result<(), String>) {
         let now = self.now;
-        if let Holding::Leftover { term: over, stop: ordered, .. } = self.tickets[t].holding {
+        if let Holding::Leftover {
+            term: over,
+            stop: ordered,
+            ..
+        } = self.tickets[t].holding
+        {
             if (over, ordered) == (term, stop) {
                 self.leftover_stopped(t, term, result);
             }
@@ -146,7 +151,11 @@ impl Participant {
             // What does not stop is left to the guard: nothing of this term has a lease any more.
             let ticket = self.name(t);
             self.tickets[t].trouble = Some(reason.clone());
-            self.event(Event::Alarm(Alarm::StopFailed { ticket, term, reason }));
+            self.event(Event::Alarm(Alarm::StopFailed {
+                ticket,
+                term,
+                reason,
+            }));
             if let Holding::Leftover { again_at, .. } = &mut self.tickets[t].holding {
                 *again_at = self.now.after(STOP_AGAIN * 4);
             }
@@ -280,8 +289,10 @@ impl Participant {
                 );
             }
             _ => {
-                if let (Some(term), false) = (old, quiet) {
-                    self.stop_leftover(t, term);
+                if !quiet {
+                    // Whatever runs, no lease of this site covers it.
+                    let highest = self.tickets[t].acceptor.record.max_term;
+                    self.stop_leftover(t, old.unwrap_or(highest));
                 }
             }
         }
@@ -294,6 +305,7 @@ impl Participant {
         let manual = own.class.is_manual();
         let deadline = match held {
             Some((term, _)) if term != own.term => return false,
+            None if manual && own.phase == Phase::Revoking => return false,
             _ if manual => Time::NEVER,
             Some((_, deadline)) if now < deadline || own.hold.is_some() => deadline,
             _ => return false,

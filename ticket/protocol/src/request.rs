@@ -368,7 +368,16 @@ impl Participant {
 
     fn job_of(&mut self, ask: Ask) -> JobKind {
         match ask {
-            Ask::Grant { term, phase, revokes, force } => JobKind::Grant { term, phase, revokes, force,
+            Ask::Grant {
+                term,
+                phase,
+                revokes,
+                force,
+            } => JobKind::Grant {
+                term,
+                phase,
+                revokes,
+                force,
             },
             Ask::Move { term: _, to } => JobKind::Move {
                 to,

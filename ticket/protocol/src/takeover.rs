@@ -160,7 +160,9 @@ impl Participant {
         ends.extend(std::iter::repeat_n(longest, silent));
         ends.extend(std::iter::repeat_n(self.now, free.len()));
         ends.sort_unstable();
-        ends.get(self.config.majority() - 1).copied().unwrap_or(longest)
+        ends.get(self.config.majority() - 1)
+            .copied()
+            .unwrap_or(longest)
     }
 
     pub(crate) fn takeover_change(
