@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, Heard, Words};
 
@@ -70,7 +70,8 @@ impl<W: Words> Asker<W> {
 
     /// Says something without waiting. False when the peer is too far behind: nothing was said.
     pub(crate) fn tell(&self, tell: W::Do) -> bool {
-        self.connection.ask(TOLD, tell)
+        self.connection
+            .ask(TOLD, tell, Instant::now() + self.patience)
     }
 
     /// Asks and waits.
@@ -87,7 +88,10 @@ impl<W: Words> Asker<W> {
             asked.waiting.insert(tag, sender);
             tag
         };
-        if !self.connection.ask(tag, ask) {
+        if !self
+            .connection
+            .ask(tag, ask, Instant::now() + self.patience)
+        {
             lock(&self.asked).waiting.remove(&tag);
             return Err(format!("the {} takes no requests", W::PEER));
         }

@@ -4,7 +4,7 @@
 //! COMMAND grant   TICKET TERM MILLISECONDS   start what depends on the ticket; 0 = done, read back
 //! COMMAND extend  TICKET TERM MILLISECONDS   the lease was renewed
 //! COMMAND stop    TICKET TERM -              stop it all; 0 = everything is confirmed stopped
-//! COMMAND revoke  TICKET TERM -              the term is over; 0 = nothing of it runs
+//! COMMAND revoke  TICKET TERM -              the term ended without a stop; 0 = nothing of it runs
 //! COMMAND standby TICKET TERM on|off         keep it stopped although granted
 //! COMMAND check   TICKET -    -              could it run here? 0 = yes
 //! COMMAND status  TICKET -    -              prints `granted TERM` or `stopped`
@@ -63,6 +63,8 @@ pub(crate) struct CommandDriver {
 struct State {
     /// What was started and is not confirmed stopped, by ticket.
     may_run: BTreeMap<TicketName, Term>,
+    /// Tickets of which nothing runs, confirmed by the command since the last grant.
+    quiet: BTreeSet<TicketName>,
     /// How the last call of each ticket failed.
     failures: BTreeMap<TicketName, String>,
 }
@@ -103,9 +105,12 @@ impl CommandDriver {
             ("INTERLOCK_TICKET", ticket.0.clone()),
             ("INTERLOCK_TERM", words[0].to_owned()),
         ];
-        if self.guard.is_some() && verb == "grant" {
+        if let Some(guard) = &self.guard
+            && verb == "grant"
+        {
             // Only what a grant starts is the guard's to end, not the command that stops it.
-            variables.push((stack_api::guard::MARKER_VARIABLE, marker(ticket, words[0])));
+            let marker = marker(guard.path(), ticket, words[0]);
+            variables.push((stack_api::guard::MARKER_VARIABLE, marker));
         }
         let program: &Path = &self.settings.program;
         let ended = run::run(program, &arguments, &variables, within, superseded).await;
@@ -152,13 +157,17 @@ impl CommandDriver {
                     term: term.0,
                     deadline_ns: deadline.0,
                     stop_budget_ns: stack_api::clock::span_ns(budget.unwrap_or_default()),
-                    marker: marker(name, &term.0.to_string()),
+                    marker: marker(guard.path(), name, &term.0.to_string()),
                     reset: false,
                 })
                 .await?;
         }
         let (within, left) = self.left(deadline)?;
-        self.lock().may_run.insert(name.clone(), term);
+        {
+            let mut state = self.lock();
+            state.quiet.remove(name);
+            state.may_run.insert(name.clone(), term);
+        }
         let words = [&*term.0.to_string(), &*left];
         self.call_until("grant", name, words, within, ticket.superseded())
             .await
@@ -172,16 +181,25 @@ impl CommandDriver {
         Ok(())
     }
 
+    /// Takes in that nothing of a term runs any more.
     fn forget(&self, name: &TicketName, term: Term) {
-        self.lock()
+        let mut state = self.lock();
+        if state
             .may_run
-            .retain(|ticket, running| ticket != name || *running > term);
+            .get(name)
+            .is_none_or(|running| *running <= term)
+        {
+            state.may_run.remove(name);
+            state.quiet.insert(name.clone());
+        }
     }
 
     /// Repeats `revoke` until it succeeds or a later command makes it pointless.
     async fn withdraw(&self, name: &TicketName, term: Term, ticket: &Ticket) {
         let mut pause = REVOKE_PAUSE_MIN;
-        while let Err(why) = self.call("revoke", name, [&term.0.to_string(), "-"]).await {
+        // A confirmed stop leaves nothing to revoke.
+        let quiet = self.lock().quiet.contains(name);
+        while !quiet && let Err(why) = self.call("revoke", name, [&term.0.to_string(), "-"]).await {
             tracing::error!(ticket = %name, "still granted here as far as is known: {why}");
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(REVOKE_PAUSE_MAX),
@@ -216,8 +234,14 @@ impl CommandDriver {
             },
             None => None,
         };
-        if let Some(term) = granted {
-            self.lock().may_run.insert(name.clone(), term);
+        match granted {
+            Some(term) => {
+                self.lock().may_run.insert(name.clone(), term);
+            }
+            None if status == "stopped" => {
+                self.lock().quiet.insert(name.clone());
+            }
+            None => {}
         }
         ClusterReport::Recalled {
             ticket: name.clone(),
@@ -240,9 +264,10 @@ fn failed(ticket: TicketName, term: Term, result: Result<(), String>) -> Option<
     })
 }
 
-/// The word that tells the guard what was started under a term.
-fn marker(ticket: &TicketName, term: &str) -> String {
-    format!("{ticket}@{term}")
+/// The word that tells the guard what was started under a term: of this guard, because several
+/// nodes may share a machine. A comma would end the word.
+fn marker(guard: &Path, ticket: &TicketName, term: &str) -> String {
+    format!("{}#{ticket}@{term}", guard.display()).replace(',', "_")
 }
 
 impl Driver for CommandDriver {

@@ -14,6 +14,7 @@ use stack_api::{LineBuffer, guard, line, stack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// First wait before a connection is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -124,10 +125,13 @@ pub(crate) enum Heard<W: Words> {
     Event(W::Event),
 }
 
+/// A request with its tag and the moment after which nobody waits for it.
+type Request<W> = (u64, <W as Words>::Do, Instant);
+
 /// The asking end.
 #[derive(Debug)]
 pub(crate) struct Connection<W: Words> {
-    requests: mpsc::Sender<(u64, W::Do)>,
+    requests: mpsc::Sender<Request<W>>,
     words: PhantomData<W>,
 }
 
@@ -143,16 +147,17 @@ impl<W: Words> Connection<W> {
         }
     }
 
-    /// Asks; the answer carries `tag`. False when the peer is too far behind: nothing was asked.
-    pub(crate) fn ask(&self, tag: u64, ask: W::Do) -> bool {
-        self.requests.try_send((tag, ask)).is_ok()
+    /// Asks; the answer carries `tag`. Without a connection the request waits for one until the
+    /// given moment. False when the peer is too far behind: nothing was asked.
+    pub(crate) fn ask(&self, tag: u64, ask: W::Do, until: Instant) -> bool {
+        self.requests.try_send((tag, ask, until)).is_ok()
     }
 }
 
 /// Connects, serves, and connects again until nobody asks any more.
 async fn keep<W: Words>(
     path: PathBuf,
-    mut requests: mpsc::Receiver<(u64, W::Do)>,
+    mut requests: mpsc::Receiver<Request<W>>,
     heard: mpsc::Sender<Heard<W>>,
 ) {
     let mut wait = RETRY_MIN;
@@ -175,38 +180,18 @@ async fn keep<W: Words>(
                 return;
             }
         }
-        if !refuse_while_waiting::<W>(wait, &mut requests, &heard).await {
+        if requests.is_closed() {
             return;
         }
+        tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
-    }
-}
-
-/// Answers requests with an error for a while; false when nobody asks any more.
-async fn refuse_while_waiting<W: Words>(
-    wait: Duration,
-    requests: &mut mpsc::Receiver<(u64, W::Do)>,
-    heard: &mpsc::Sender<Heard<W>>,
-) -> bool {
-    let until = tokio::time::Instant::now() + wait;
-    loop {
-        match tokio::time::timeout_at(until, requests.recv()).await {
-            Err(_over) => return true,
-            Ok(None) => return false,
-            Ok(Some((tag, _))) => {
-                let error = format!("the {} cannot be reached", W::PEER);
-                if heard.send(Heard::Answer(tag, Err(error))).await.is_err() {
-                    return false;
-                }
-            }
-        }
     }
 }
 
 /// One connection; `Ok` when nobody asks any more.
 async fn serve<W: Words>(
     mut stream: UnixStream,
-    requests: &mut mpsc::Receiver<(u64, W::Do)>,
+    requests: &mut mpsc::Receiver<Request<W>>,
     heard: &mpsc::Sender<Heard<W>>,
 ) -> io::Result<()> {
     let gone = |_closed| io::Error::other("this agent is stopping");
@@ -244,7 +229,12 @@ async fn serve<W: Words>(
                 Err(error) => break error,
             },
             request = requests.recv() => {
-                let Some((tag, ask)) = request else { return Ok(()) };
+                let Some((tag, ask, until)) = request else { return Ok(()) };
+                if Instant::now() > until {
+                    let error = format!("the {} could not be reached in time", W::PEER);
+                    heard.send(Heard::Answer(tag, Err(error))).await.map_err(gone)?;
+                    continue;
+                }
                 last_id += 1;
                 unanswered.insert(last_id, tag);
                 if let Err(error) = write(&mut stream, &W::request(last_id, ask)).await {

@@ -1,7 +1,7 @@
 //! The guard, as a cluster backend uses it: told every deadline, asked what it holds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A guard's asking end. Clones share one connection.
 #[derive(Clone)]
 pub(crate) struct GuardClient {
+    path: Arc<Path>,
     asker: Asker<Guard>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -33,8 +34,9 @@ struct Shared {
 impl GuardClient {
     /// Starts to keep a connection to the guard's socket.
     pub(crate) fn start(path: PathBuf) -> Self {
-        let (asker, news) = Asker::start(path, PATIENCE);
+        let (asker, news) = Asker::start(path.clone(), PATIENCE);
         let client = Self {
+            path: path.into(),
             asker,
             shared: Arc::new(Mutex::new(Shared {
                 protection: Protection::None,
@@ -44,6 +46,11 @@ impl GuardClient {
         };
         tokio::spawn(listen(client.clone(), news));
         client
+    }
+
+    /// The guard's socket.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How far the node is protected, as last heard, and whether the guard answers.

@@ -160,7 +160,8 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
     let mut failure = Failure::new(code, text);
     failure.hint = hint.map(str::to_owned);
     failure.missing = missing;
-    if code != Code::Exists {
+    // Who holds it, or has just confirmed that nothing runs, is no danger.
+    if code != Code::Exists && !matches!(refused.why, Why::StartFailed(_)) {
         failure.may_run_ms = refused.may_run_for.map(millis);
     }
     if matches!(refused.why, Why::MayRun) {

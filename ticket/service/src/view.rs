@@ -158,7 +158,7 @@ impl Sources<'_> {
         TicketView {
             name: ticket.name.0.clone(),
             mode: if auto { Mode::Auto } else { Mode::Manual },
-            state: ticket_state(ticket, votes),
+            state: self.state(ticket, votes),
             holder: ticket.owner.map(|owner| self.roster.name(owner)),
             term: term_text(ticket.term),
             term_packed: Some(ticket.term.0.to_string()).filter(|_| ticket.term.0 != 0),
@@ -189,6 +189,28 @@ impl Sources<'_> {
         }
     }
 
+    fn state(&self, ticket: &ticket_protocol::TicketView, votes: Votes) -> TicketState {
+        let manual = ticket.mode == ticket_protocol::Mode::Manual;
+        let cut_off = votes.reachable < votes.needed;
+        // Our own lease is known exactly: what the register says after its end is the past.
+        let lapsed = !manual && !ticket.mine && ticket.owner == Some(self.roster.me());
+        match ticket.phase {
+            PhaseKind::None if cut_off => TicketState::Unknown,
+            PhaseKind::None => TicketState::None,
+            PhaseKind::Granted | PhaseKind::Moving if lapsed => TicketState::Lost,
+            PhaseKind::Granted if ticket.mine && !ticket.started => TicketState::Granting,
+            PhaseKind::Granted if ticket.mine || manual => TicketState::Granted,
+            PhaseKind::Granted if ticket.may_run_for.is_some() => TicketState::Granted,
+            PhaseKind::Granted if cut_off => TicketState::Unknown,
+            PhaseKind::Granted => TicketState::Lost,
+            PhaseKind::Moving => TicketState::Moving,
+            PhaseKind::Vacant if ticket.transfer.is_some() => TicketState::Moving,
+            PhaseKind::Vacant => TicketState::Lost,
+            PhaseKind::Revoking => TicketState::Revoking,
+            PhaseKind::Revoked => TicketState::Revoked,
+        }
+    }
+
     /// The lease: the holder's own, or the longest that this member has to assume.
     fn lease(&self, ticket: &ticket_protocol::TicketView) -> Option<Lease> {
         let configured = self.config.find_ticket(&ticket.name.0)?;
@@ -198,6 +220,7 @@ impl Sources<'_> {
         let held = matches!(ticket.phase, PhaseKind::Granted | PhaseKind::Moving);
         let left = match ticket.mine {
             true => ticket.lease_left?,
+            false if ticket.owner == Some(self.roster.me()) => return None,
             false => {
                 // The obligation covers acquire-after and the drift of clocks as well.
                 let drift_ppm = self.config.cluster.drift_ppm;
@@ -262,22 +285,4 @@ fn why_down(stats: &PeerStats) -> Option<String> {
 fn unix(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn ticket_state(ticket: &ticket_protocol::TicketView, votes: Votes) -> TicketState {
-    let manual = ticket.mode == ticket_protocol::Mode::Manual;
-    let may_run = ticket.mine || manual || ticket.may_run_for.is_some();
-    match ticket.phase {
-        PhaseKind::None if votes.reachable < votes.needed => TicketState::Unknown,
-        PhaseKind::None => TicketState::None,
-        PhaseKind::Granted if ticket.mine && !ticket.started => TicketState::Granting,
-        PhaseKind::Granted if may_run => TicketState::Granted,
-        PhaseKind::Granted if votes.reachable < votes.needed => TicketState::Unknown,
-        PhaseKind::Granted => TicketState::Lost,
-        PhaseKind::Moving => TicketState::Moving,
-        PhaseKind::Vacant if ticket.transfer.is_some() => TicketState::Moving,
-        PhaseKind::Vacant => TicketState::Lost,
-        PhaseKind::Revoking => TicketState::Revoking,
-        PhaseKind::Revoked => TicketState::Revoked,
-    }
 }
