@@ -91,7 +91,13 @@ fn details(graph: &mut Document, element: ElementId, action: &Action) {
     }
     let attributes = graph.append(element, "attributes");
     for (name, value) in &action.attributes {
-        graph.set_attr(attributes, name, value);
+        if is_name(name) {
+            graph.set_attr(attributes, name, value);
+        } else {
+            let param = graph.append(attributes, "param");
+            graph.set_attr(param, "name", name);
+            graph.set_attr(param, "value", value);
+        }
     }
     if !action.downed.is_empty() {
         let downed = graph.append(element, "downed");
@@ -100,4 +106,10 @@ fn details(graph: &mut Document, element: ElementId, action: &Action) {
             graph.set_attr(node, "id", id);
         }
     }
+}
+
+/// Whether a text can be the name of an XML attribute.
+fn is_name(text: &str) -> bool {
+    let start = |c: char| c.is_alphabetic() || c == '_';
+    text.starts_with(start) && text.chars().all(|c| start(c) || c.is_ascii_digit() || "-.".contains(c))
 }

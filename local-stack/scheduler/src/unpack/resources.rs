@@ -405,7 +405,8 @@ impl<'a> Plan<'a> {
     fn unpack_primitive(&mut self, rsc: RscId) -> bool {
         let top = self.top_resource(rsc, false);
         let class = self.rsc[rsc].class.to_ascii_lowercase();
-        if class != "ocf" && self.rsc[rsc].is(RscFlags::UNIQUE) && self.is_clone(top) {
+        let can_be_unique = matches!(class.as_str(), "ocf" | "stonith");
+        if !can_be_unique && self.rsc[rsc].is(RscFlags::UNIQUE) && self.is_clone(top) {
             let nodes = i32::try_from(self.node.len()).unwrap_or(i32::MAX);
             if let Some(clone) = self.rsc[top].clone.as_mut() {
                 clone.node_max = 1;
@@ -419,8 +420,7 @@ impl<'a> Plan<'a> {
                 meta.insert(Cow::Borrowed("globally-unique"), Cow::Borrowed("false"));
             }
         }
-        let promotable = matches!(class.as_str(), "ocf" | "stonith");
-        promotable || !self.rsc[top].is(RscFlags::PROMOTABLE)
+        class == "ocf" || !self.rsc[top].is(RscFlags::PROMOTABLE)
     }
 
     fn unpack_group(&mut self, rsc: RscId) -> bool {

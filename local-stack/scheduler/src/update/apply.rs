@@ -9,7 +9,8 @@ use crate::words::Word;
 
 impl<'a> Plan<'a> {
     pub(crate) fn apply_orderings(&mut self) {
-        for ordering in std::mem::take(&mut self.orderings) {
+        for i in 0..self.orderings.len() {
+            let ordering = self.orderings[i];
             if let Some(rsc) = ordering.first.rsc {
                 self.order_from(rsc, &ordering);
             } else if let Some(rsc) = ordering.then.rsc {
