@@ -19,6 +19,9 @@ struct Open {
     ticket: TicketId,
     ask: Ask,
     asked: Nanos,
+    /// When the first of the grants and moves was asked that had no answer yet when this was
+    /// asked: they are concurrent with it, and either order is as good as the other.
+    since: Nanos,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +82,7 @@ impl Acknowledged {
             Event::Released { ticket, site, term } => {
                 let cell = self.cells.cell_mut(ticket, site);
                 if cell.term == term {
-                    cell.until = 0;
+                    cell.until = cell.until.min(entry.at);
                 }
             }
             Event::Started {
@@ -108,11 +111,19 @@ impl Acknowledged {
                     let oldest = self.open.remove(0);
                     self.unknown(oldest);
                 }
+                let at = entry.at;
+                let under_way = |other: &&Open| {
+                    let grants = matches!(other.ask, Ask::Grant { .. } | Ask::Move { .. });
+                    other.ticket == ticket && grants
+                };
+                let grants = self.open.iter().filter(under_way);
+                let since = grants.map(|other| other.asked).fold(at, Nanos::min);
                 self.open.push(Open {
                     request,
                     ticket,
                     ask,
-                    asked: entry.at,
+                    asked: at,
+                    since,
                 });
             }
             Event::Answered { request, answer } => {
@@ -184,7 +195,7 @@ impl Acknowledged {
                 Ask::Grant { to } => {
                     self.regranted(one);
                     let cell = self.cells.cell(one.ticket, to);
-                    if cell.claimed < one.asked && cell.until <= one.asked {
+                    if cell.claimed < one.asked && cell.until < one.asked {
                         violations.note(NAME, at, one.ticket, || {
                             format!("a grant to site {to} was reported done, but it held nothing")
                         });
@@ -222,7 +233,7 @@ impl Acknowledged {
         }
         let row = self.cells.row(one.ticket);
         let may_run = row.iter().map(|cell| cell.term).max().unwrap_or(0);
-        let asked = one.asked;
+        let asked = one.since;
         self.revoked[usize::from(one.ticket)] = Some(Revoked {
             asked,
             done: at,
@@ -251,7 +262,7 @@ impl Acknowledged {
                 });
             }
         }
-        let asked = one.asked;
+        let asked = one.since;
         self.revoked[usize::from(one.ticket)] = Some(Revoked {
             asked,
             done: at,

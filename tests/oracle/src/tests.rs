@@ -252,6 +252,7 @@ fn a_term_that_does_not_grow_is_caught() {
 
 #[test]
 fn a_revoked_ticket_that_comes_back_is_caught() {
+    let told = |request, answer| Event::Answered { request, answer };
     let mut events = vec![
         (0, held(0, 1, 10)),
         (1, asked(1, Ask::Grant { to: 1 })),
@@ -262,21 +263,18 @@ fn a_revoked_ticket_that_comes_back_is_caught() {
     ];
     assert_eq!(
         broken(&events),
+        [""; 0],
+        "the grant was under way beside it"
+    );
+    events.insert(2, (1, told(1, Answer::Unknown)));
+    assert_eq!(
+        broken(&events),
         ["acknowledged"],
-        "the grant was asked before the revoke"
+        "the grant was over before the revoke"
     );
-    events.insert(5, (5, asked(3, Ask::Grant { to: 1 })));
+    events.insert(6, (5, asked(3, Ask::Grant { to: 1 })));
     assert_eq!(broken(&events), [""; 0]);
-    events.insert(
-        6,
-        (
-            6,
-            Event::Answered {
-                request: 3,
-                answer: Answer::Refused,
-            },
-        ),
-    );
+    events.insert(7, (6, told(3, Answer::Refused)));
     assert_eq!(
         broken(&events),
         ["acknowledged"],

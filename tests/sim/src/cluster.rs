@@ -105,7 +105,17 @@ impl World {
     }
 
     /// An order that failed: the agent is told so.
-    pub(crate) fn refuse(&mut self, site: u16, ticket: u16, order: Order, after_ns: u64) {
+    pub(crate) fn refuse(
+        &mut self,
+        site: u16,
+        ticket: u16,
+        order: Order,
+        after_ns: u64,
+        answered: bool,
+    ) {
+        if !answered {
+            return;
+        }
         let name = self.names[usize::from(ticket)].clone();
         let result = Err("the command failed".to_owned());
         let report = match order {
@@ -178,7 +188,7 @@ impl World {
             } if node.stack == Stack::Down => {
                 // Nobody listens: the agent's connection is refused.
                 if answer != OrderEnd::Silent {
-                    self.refuse(site, ticket, order, MS);
+                    self.refuse(site, ticket, order, MS, true);
                 }
             }
             other => node.waiting.push(other),
@@ -199,6 +209,12 @@ impl World {
             return;
         }
         *done = key;
+        let hold = self.sites[usize::from(site)].holds[usize::from(ticket)];
+        if matches!(order, Order::Hold { term, .. } if hold.is_none_or(|(asked, _)| asked != term))
+        {
+            // The dependent is managed again: the agreement comes too late to be used.
+            return;
+        }
         let good = self.gate(site, ticket, |gate, around| gate.order(around, order));
         if let Order::Hold { term, on: true } = order
             && good
@@ -207,7 +223,7 @@ impl World {
         }
         match (order, good, answer) {
             (_, _, OrderEnd::Silent) => {}
-            (_, false, _) | (_, _, OrderEnd::Lost) => self.refuse(site, ticket, order, MS),
+            (_, false, _) | (_, _, OrderEnd::Lost) => self.refuse(site, ticket, order, MS, true),
             (Order::Grant { term, .. }, true, OrderEnd::Honest) => {
                 let ticket = self.names[usize::from(ticket)].clone();
                 self.report(
@@ -314,14 +330,16 @@ impl World {
             return;
         }
         node.stack = Stack::Down;
-        node.waiting.clear();
+        // The guard is not the stack's: what it waits for stays.
+        node.waiting
+            .retain(|what| matches!(what, What::Wake { .. }));
         for gate in &mut node.gates {
             gate.stack_killed();
         }
         // What the agent waits for will never come: its connection is gone.
         for ticket in 0..self.names.len() {
             if let Some(order @ Order::Stop { .. }) = self.sites[usize::from(site)].told[ticket] {
-                self.refuse(site, ticket as u16, order, MS);
+                self.refuse(site, ticket as u16, order, MS, true);
             }
         }
     }
@@ -366,8 +384,15 @@ impl World {
 
     fn release_waiting(&mut self, site: u16) {
         let waiting = std::mem::take(&mut self.sites[usize::from(site)].waiting);
+        // Guard and stack wake in any order; what the stack was sent it reads in order.
+        let orders = self.now + self.site_dice.below(THAW_NS);
+        let wakes = self.now + self.site_dice.below(THAW_NS);
         for what in waiting {
-            let at = self.now + self.site_dice.below(THAW_NS);
+            let at = if matches!(what, What::Wake { .. }) {
+                wakes
+            } else {
+                orders
+            };
             self.schedule.push(at, what);
         }
     }
@@ -387,6 +412,7 @@ impl World {
             self.gate(site, ticket, Gate::power_off);
             let node = &mut self.sites[usize::from(site)];
             node.told[usize::from(ticket)] = None;
+            node.standby[usize::from(ticket)] = false;
             node.done[usize::from(ticket)] = (0, 0);
             if let Some((term, agreed)) = node.holds[usize::from(ticket)].take() {
                 node.hold_over[usize::from(ticket)] = Some(term);
@@ -427,7 +453,7 @@ impl World {
         for ticket in 0..self.names.len() as u16 {
             self.gate(member, ticket, |gate, around| gate.wake_again(around));
             let claim = self.sites[usize::from(member)].claims[usize::from(ticket)];
-            if let Some(claim) = claim.filter(|claim| !claim.released) {
+            if let Some(claim) = claim.filter(|_| self.holds(member, ticket)) {
                 self.claimed(member, ticket, claim);
             }
         }

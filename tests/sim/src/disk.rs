@@ -68,11 +68,6 @@ impl<T: Clone> Disk<T> {
         self.slots[target] = Slot::Torn;
     }
 
-    /// A write that is reported as done and never reaches the medium.
-    pub fn lose(&mut self) {
-        // The next write goes to the same slot again, as nothing was written.
-    }
-
     /// The newest slot becomes unreadable (a bad sector): the one before counts.
     pub fn rot(&mut self) {
         if let Some(newest) = self.newest() {
@@ -167,8 +162,6 @@ mod tests {
             Found::State(4),
             "a bad sector takes one step back"
         );
-        disk.lose();
-        assert_eq!(disk.load(), Found::State(4));
     }
 
     #[test]

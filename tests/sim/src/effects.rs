@@ -173,10 +173,8 @@ impl World {
         } else {
             self.stored(member, &state);
             let node = &mut self.members[usize::from(member)];
-            if lie {
-                node.disk.lose();
-                self.faults.count(Fault::LostWrite);
-            } else {
+            node.lied = lie.then(|| state.clone());
+            if !lie {
                 node.disk.write(state);
             }
         }
@@ -210,7 +208,13 @@ impl World {
         if node.process.is_none() {
             return;
         }
-        if let Some((_, state)) = node.pending.take() {
+        let lied = node.lied.take();
+        let pending = node.pending.take();
+        if let Some(state) = lied {
+            self.lose_or_keep(member, state);
+        }
+        let node = &mut self.members[usize::from(member)];
+        if let Some((_, state)) = pending {
             match end {
                 CrashAt::Before => self.faults.count(Fault::CrashBeforeWrite),
                 CrashAt::Torn => {
@@ -238,6 +242,17 @@ impl World {
                     },
                 );
             }
+        }
+    }
+
+    /// A crash shows that a write was a lie, unless another member's memory is in doubt: the
+    /// design survives one such loss at a time.
+    fn lose_or_keep(&mut self, member: u16, state: DurableState) {
+        if self.may_lose_memory(member) {
+            self.faults.count(Fault::LostWrite);
+            self.in_doubt(member);
+        } else {
+            self.members[usize::from(member)].disk.write(state);
         }
     }
 
@@ -379,43 +394,45 @@ impl World {
         }
     }
 
-    /// Sends an order to the site's stack: it takes its time, and may hang or fail.
+    /// Sends an order to the site's stack: it takes its time, and may hang or fail. Orders for one
+    /// ticket arrive in order, but for one that hangs: that comes late, or is overtaken and void.
     fn order(&mut self, site: u16, ticket: u16, order: Order, answered: bool) {
         let plan = self.plan.cluster;
         let mut after = self.site_dice.around(plan.command_ns);
+        let key = self.remember_order(site, ticket, order);
+        let fails = self.site_dice.chance(plan.fail_ppm);
+        let hangs = self.site_dice.chance(plan.hang_ppm);
+        let repeated = matches!(order, Order::Grant { .. } | Order::Stop { .. });
+        if fails && repeated {
+            self.faults.count(Fault::CommandFail);
+            self.refuse(site, ticket, order, after, answered);
+            return;
+        }
         let mut answer = if answered {
             OrderEnd::Honest
         } else {
             OrderEnd::Silent
         };
-        let node = &mut self.sites[usize::from(site)];
-        node.orders += 1;
-        let key = (self.members[usize::from(site)].life, node.orders);
-        if matches!(
-            order,
-            Order::Grant { .. } | Order::Stop { .. } | Order::Withdraw { .. }
-        ) {
-            node.told[usize::from(ticket)] = Some(order);
-        }
-        let boot = node.boot;
-        if self.site_dice.chance(plan.fail_ppm) {
-            self.faults.count(Fault::CommandFail);
-            if answered {
-                self.refuse(site, ticket, order, after);
-            }
-            return;
-        }
-        if self.site_dice.chance(plan.hang_ppm) {
+        if hangs && repeated {
             self.faults.count(Fault::CommandHang);
-            if answered {
-                self.refuse(site, ticket, order, COMMAND_TIMEOUT_NS);
-            }
+            self.refuse(site, ticket, order, COMMAND_TIMEOUT_NS, answered);
             answer = OrderEnd::Silent;
             after += self.site_dice.below(HANG_MAX_NS);
-        } else if answered && self.site_dice.chance(plan.fail_done_ppm) {
-            self.faults.count(Fault::CommandFailDone);
-            answer = OrderEnd::Lost;
+        } else {
+            if fails || hangs {
+                // Nobody asks whether these were done: the agent tries until they are.
+                self.faults.count(Fault::CommandFail);
+                after += COMMAND_TIMEOUT_NS;
+            }
+            if answered && self.site_dice.chance(plan.fail_done_ppm) {
+                self.faults.count(Fault::CommandFailDone);
+                answer = OrderEnd::Lost;
+            }
+            let last = &mut self.sites[usize::from(site)].arrives[usize::from(ticket)];
+            *last = (self.now + after).max(*last);
+            after = *last - self.now;
         }
+        let boot = self.sites[usize::from(site)].boot;
         let what = What::Order {
             site,
             ticket,
@@ -425,6 +442,39 @@ impl World {
             answer,
         };
         self.schedule.push(self.now + after, what);
+    }
+
+    /// Numbers an order, and notes what a stack that restarts is to be told.
+    fn remember_order(&mut self, site: u16, ticket: u16, order: Order) -> (u32, u32) {
+        let node = &mut self.sites[usize::from(site)];
+        node.orders += 1;
+        let told = &mut node.told[usize::from(ticket)];
+        match order {
+            Order::Grant { .. } if matches!(told, Some(Order::Stop { .. })) => {
+                // The lease of a grant that is being stopped goes on: the stop is what counts,
+                // unless it is of an older term.
+                if let (Some(Order::Stop { term: old, .. }), Order::Grant { term, .. }) =
+                    (*told, order)
+                    && term > old
+                {
+                    *told = Some(order);
+                }
+            }
+            Order::Grant { .. } | Order::Stop { .. } | Order::Withdraw { .. } => {
+                *told = Some(order);
+            }
+            Order::Activate { term } => {
+                let claim = node.claims[usize::from(ticket)];
+                let deadline = claim.and_then(|claim| claim.deadline);
+                *told = Some(Order::Grant { term, deadline });
+            }
+            Order::Standby { on } => node.standby[usize::from(ticket)] = on,
+            Order::Hold { .. } => {}
+        }
+        (
+            self.members[usize::from(site)].life,
+            self.sites[usize::from(site)].orders,
+        )
     }
 
     fn question(&mut self, site: u16, ticket: u16, check: Option<u64>) {

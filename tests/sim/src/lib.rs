@@ -14,6 +14,7 @@ pub mod clock;
 mod cluster;
 pub mod dice;
 pub mod disk;
+mod doubt;
 mod effects;
 pub mod faults;
 mod member;

@@ -36,6 +36,8 @@ pub(crate) struct Member {
     pub(crate) life: u32,
     /// The write under way.
     pub(crate) pending: Option<(WriteId, DurableState)>,
+    /// A write that was reported and is not on the medium: lost when the machine crashes.
+    pub(crate) lied: Option<DurableState>,
     pub(crate) crash_at: Option<CrashAt>,
     pub(crate) fail_next_write: bool,
     pub(crate) paused: bool,
@@ -57,6 +59,7 @@ impl Member {
             process: None,
             life: 0,
             pending: None,
+            lied: None,
             crash_at: None,
             fail_next_write: false,
             paused: false,

@@ -1,6 +1,6 @@
 //! The nemesis: what goes wrong, when, and for how long.
 
-use ticket_protocol::{ClusterReport, Voting};
+use ticket_protocol::ClusterReport;
 
 use crate::faults::Fault;
 use crate::member::CrashAt;
@@ -58,7 +58,7 @@ impl World {
             },
             Act::Kill { member } => self.kill(member, None),
             Act::Crash { member, wipe } => {
-                let wipe = wipe && self.others_vote(member);
+                let wipe = wipe && self.may_lose_memory(member);
                 let down = self.nemesis_dice.between(10, 500) * MS;
                 self.crash(member, down);
                 if wipe {
@@ -149,7 +149,7 @@ impl World {
             Nemesis::Disk => self.hit_disk(victim, lasts / 4),
             Nemesis::CrashWrite => self.crash_at_write(victim),
             Nemesis::Fsync => {
-                if self.others_vote(victim) {
+                if self.may_lose_memory(victim) {
                     self.members[usize::from(victim)].fail_next_write = true;
                 }
             }
@@ -311,18 +311,6 @@ impl World {
         self.later(lasts, Act::Thaw { site });
     }
 
-    /// Whether every other member runs and votes: the design promises to survive one lost memory
-    /// at a time, and a second one only stops everything (until `site recover`).
-    pub(crate) fn others_vote(&self, member: u16) -> bool {
-        self.members.iter().enumerate().all(|(index, node)| {
-            index == usize::from(member)
-                || node
-                    .process
-                    .as_ref()
-                    .is_some_and(|process| process.view(node.local(self.now)).voting == Voting::Yes)
-        })
-    }
-
     fn hit_disk(&mut self, member: u16, down: u64) {
         let node = &mut self.members[usize::from(member)];
         if self.nemesis_dice.chance(400_000) {
@@ -330,7 +318,7 @@ impl World {
             node.disk.back_up();
             return;
         }
-        if !self.others_vote(member) {
+        if !self.may_lose_memory(member) {
             return;
         }
         self.crash(member, down);
@@ -339,6 +327,7 @@ impl World {
 
     /// Takes a dead member's memory, in one way or another.
     pub(crate) fn damage(&mut self, member: u16) {
+        self.in_doubt(member);
         let disk = &mut self.members[usize::from(member)].disk;
         let fault = match self.nemesis_dice.below(4) {
             0 => {
@@ -385,7 +374,7 @@ impl World {
 
     /// The shell finds that time stood still or jumped: leases and memory are given up.
     fn lose_time(&mut self, member: u16) {
-        if !self.others_vote(member) {
+        if !self.may_lose_memory(member) {
             return;
         }
         self.strike_time(member);

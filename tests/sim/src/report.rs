@@ -35,6 +35,8 @@ pub struct Stats {
     pub memories_recovered: u64,
     /// Alarms raised.
     pub alarms: u64,
+    /// Timers that a member asked for in its past: it wants to act and does not.
+    pub hasty_timers: u64,
     /// Alarms that say a bug was met.
     pub impossible: u64,
     /// Writes offered to the store that compares terms.
@@ -103,7 +105,7 @@ impl Stats {
         }
     }
 
-    fn numbers_mut(&mut self) -> [&mut u64; 18] {
+    fn numbers_mut(&mut self) -> [&mut u64; 19] {
         [
             &mut self.events,
             &mut self.messages,
@@ -118,6 +120,7 @@ impl Stats {
             &mut self.holds,
             &mut self.memories_recovered,
             &mut self.alarms,
+            &mut self.hasty_timers,
             &mut self.impossible,
             &mut self.writes,
             &mut self.stale_writes,
@@ -131,7 +134,7 @@ impl Stats {
     pub fn text(&self, faults: &Faults) -> String {
         let mut text = String::new();
         let hours = self.simulated_ns as f64 / 3.6e12;
-        let lines: [(&str, u64); 17] = [
+        let lines: [(&str, u64); 18] = [
             ("seeds", self.seeds),
             ("events", self.events),
             ("datagrams delivered", self.messages),
@@ -146,6 +149,7 @@ impl Stats {
             ("holds agreed", self.holds),
             ("lost memories recovered", self.memories_recovered),
             ("alarms", self.alarms),
+            ("timers asked for in the past", self.hasty_timers),
             ("alarms that say impossible", self.impossible),
             ("writes to the store with terms", self.writes),
             ("  of these refused as stale", self.stale_writes),

@@ -29,6 +29,8 @@ impl World {
             self.sites.push(SiteNode {
                 claims: vec![None; gates.len()],
                 told: vec![None; gates.len()],
+                standby: vec![false; gates.len()],
+                arrives: vec![0; gates.len()],
                 done: vec![(0, 0); gates.len()],
                 holds: vec![None; gates.len()],
                 hold_over: vec![None; gates.len()],

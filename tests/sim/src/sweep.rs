@@ -55,7 +55,7 @@ pub fn sweep(first: u64, bound: Bound, jobs: usize, tell: impl Fn(&Sweep) + Sync
                     if bound.end.is_some_and(|end| seed >= end) {
                         return;
                     }
-                    let result = guarded(seed);
+                    let result = run_guarded(Plan::from_seed(seed), Rules::default());
                     let mut total = total.lock().unwrap_or_else(|poison| poison.into_inner());
                     total.take(result);
                     total.took = begun.elapsed();
@@ -79,11 +79,9 @@ pub fn sweep(first: u64, bound: Bound, jobs: usize, tell: impl Fn(&Sweep) + Sync
 }
 
 /// A run whose panic counts as a violation: the protocol's own assertions are oracles too.
-fn guarded(seed: u64) -> Result {
-    let plan = Plan::from_seed(seed);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run(plan, Rules::default(), true, false)
-    }));
+pub(crate) fn run_guarded(plan: Plan, rules: Rules) -> Result {
+    let seed = plan.seed;
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(plan, rules, true, false)));
     outcome.unwrap_or_else(|_| Result {
         seed,
         hash: 0,

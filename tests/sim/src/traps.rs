@@ -64,7 +64,7 @@ impl World {
                 let lasts = self.nemesis_dice.around(self.plan.nemesis_lasts_ns * 2);
                 self.isolate(holder, lasts);
             }
-            Some(Trap::Ack) if self.others_vote(from) => {
+            Some(Trap::Ack) if self.may_lose_memory(from) => {
                 self.faults.count(Fault::WipeAfterAck);
                 self.kill(to, Some(CrashAt::Before));
                 let down = self.nemesis_dice.between(10, 2_000) * MS;
@@ -152,7 +152,7 @@ impl World {
 
     /// See [`World::lag_and_wipe`].
     pub(crate) fn wipe(&mut self, victim: u16, lagging: u16) {
-        if !self.others_vote(victim) {
+        if !self.may_lose_memory(victim) {
             return;
         }
         self.crash(victim, 10 * MS);

@@ -17,6 +17,7 @@ use ticket_protocol::{
 
 use crate::clock::True;
 use crate::dice::Dice;
+use crate::doubt::Doubt;
 use crate::faults::{Fault, Faults};
 use crate::member::{Input, Member};
 use crate::nemesis::Act;
@@ -136,6 +137,10 @@ pub(crate) struct SiteNode {
     pub(crate) claims: Vec<Option<Claim>>,
     /// The last lease order the agent gave, repeated to a stack that restarted.
     pub(crate) told: Vec<Option<Order>>,
+    /// Whether the agent last told the stack to keep the ticket in standby.
+    pub(crate) standby: Vec<bool>,
+    /// When the last order for a ticket arrives.
+    pub(crate) arrives: Vec<True>,
     /// The newest order carried out, by (life of the agent, number).
     pub(crate) done: Vec<(u32, u32)>,
     pub(crate) orders: u32,
@@ -176,6 +181,8 @@ pub struct World {
     pub(crate) store: Vec<Term>,
     /// Faults are still being made.
     pub(crate) storm: bool,
+    /// The member whose memory is in doubt, and the peers it has not heard and told since.
+    pub(crate) doubt: Option<Doubt>,
     /// What the nemesis is waiting for.
     pub(crate) trap: Option<Trap>,
     /// Datagrams that may come again.
@@ -216,6 +223,7 @@ impl World {
             out: Vec::new(),
             store: vec![Term::NONE; count],
             storm: true,
+            doubt: None,
             trap: None,
             recorded: VecDeque::new(),
             impossible: None,
@@ -326,6 +334,9 @@ impl World {
             return;
         }
         self.trace(|| format!("m{to} <- m{from} {:?}", message.parts));
+        if let Some(doubt) = self.doubt.as_mut() {
+            doubt.spoken(from, to);
+        }
         self.stats.messages += 1;
         let sprung = self.springs(from, to, &message);
         self.input(to, Input::Message(from, message));
@@ -349,6 +360,7 @@ impl World {
         };
         if process.next_timeout().is_some_and(|next| next <= now) {
             process.handle_timeout(now);
+            self.trace(|| format!("m{member} timeout"));
         }
         self.drain(member);
     }
@@ -430,7 +442,7 @@ impl World {
 
     /// Sets the member's timer to what its process asks for.
     pub(crate) fn arm(&mut self, member: u16) {
-        let node = &mut self.members[usize::from(member)];
+        let node = &self.members[usize::from(member)];
         let Some(next) = node.process.as_ref().and_then(Participant::next_timeout) else {
             return;
         };
@@ -441,7 +453,10 @@ impl World {
         if at <= self.now {
             // A process that asks for the past again and again must not stop the world's time.
             at = self.now + MS / 1_000;
+            self.stats.hasty_timers += 1;
+            self.trace(|| format!("m{member} asks for a timer at {next} in the past"));
         }
+        let node = &mut self.members[usize::from(member)];
         if at < node.timer_at {
             node.timer_at = at;
             self.schedule.push(at, What::Timer { member });
