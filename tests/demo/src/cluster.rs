@@ -182,7 +182,7 @@ impl Cluster {
     /// CA, certificates and folders, by the command line's own verb.
     fn make_certificates(&self) -> Result<(), String> {
         let settings = &self.settings;
-        let millis = |span: std::time::Duration| format!("{}ms", span.as_millis());
+        let millis = |span: Duration| format!("{}ms", span.as_millis());
         let mut arguments: Vec<String> = ["init", "--cluster", CLUSTER, "--local", "--dir"]
             .map(str::to_owned)
             .into();

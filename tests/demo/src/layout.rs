@@ -272,7 +272,13 @@ fi
 case "$1" in
 grant) export INTERLOCK_TERM="$3"; "$agent" start && echo "$3" >"$record" ;;
 extend) exit 0 ;;
-stop | revoke | withdraw) "$agent" stop && rm -f "$record" ;;
+stop | revoke) "$agent" stop && rm -f "$record" ;;
+standby)
+    case "$4" in
+    on) "$agent" stop ;;
+    off) export INTERLOCK_TERM="$3"; "$agent" start ;;
+    esac
+    ;;
 status)
     "$agent" monitor 2>/dev/null
     case $? in
