@@ -35,6 +35,8 @@ pub enum Do {
     Disarm(Holding),
     /// A hold agreed by the majority is on or off: while it is on the deadline does not act.
     Hold(Hold),
+    /// Processes that belong to an armed term although their environment may not tell.
+    Track(Track),
     /// Act as if deadline and stop budget were over (loss policy fence).
     Fire(Holding),
     /// What is held, and which protection there is.
@@ -81,6 +83,29 @@ pub struct Holding {
     pub ticket: String,
     /// Its term.
     pub term: u64,
+}
+
+/// Processes that an agent left running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// The ticket.
+    pub ticket: String,
+    /// Its term.
+    pub term: u64,
+    /// At most [`TRACKED_MAX`] of them.
+    pub processes: Vec<Process>,
+}
+
+/// Most processes in one [`Track`]: what an agent leaves are daemons, not their workers.
+pub const TRACKED_MAX: usize = 1024;
+
+/// A process, safe against reuse of its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot (field 22 of its `stat`).
+    pub start: u64,
 }
 
 /// Puts a term on hold or ends the hold.
@@ -135,6 +160,8 @@ pub enum Answer {
     },
     /// Hold noted.
     Held,
+    /// They are ended with the others.
+    Tracked,
     /// The guard acts now; an [`Event::Fired`] tells the end.
     Firing,
     /// What is held.
@@ -155,6 +182,9 @@ pub struct State {
     /// Why it is not protected further; empty when it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
+    /// The node can be reset, so that also what has no process is ended.
+    #[serde(default)]
+    pub can_reset: bool,
     /// Terms with a deadline, armed or not, oldest first.
     pub held: Vec<Held>,
 }

@@ -271,6 +271,10 @@ pub enum Answer {
     Replaced {
         /// The version now in force.
         version: String,
+        /// What the operator must know about it: deadlines that stay in force although a dependent
+        /// would not be stopped, faults that the scheduler found.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// To [`Do::ResourceCleanup`]: the resources that are going to be probed.
     Cleaned {

@@ -158,6 +158,16 @@ impl Controller {
         self.drive();
     }
 
+    /// Whether a gated resource's start left a process; call it before the result of that start.
+    pub fn handle_processes(&mut self, now: Now, resource: &str, has_process: bool) {
+        self.now = now;
+        if self.gate.note_process(resource, has_process) {
+            self.effects.push_back(Effect::Keep);
+            self.arm_again(resource);
+        }
+        self.drive();
+    }
+
     /// A recurring operation is gone.
     pub fn handle_cancelled(&mut self, now: Now, call: u64) {
         self.now = now;

@@ -19,6 +19,8 @@ pub(crate) struct Gate {
     asked_to_disarm: BTreeSet<Holding>,
     /// Why the guard would not be armed.
     refused: BTreeMap<Holding, String>,
+    /// Gated resources that left no process when they were started (an address, a mount).
+    without_process: BTreeSet<String>,
     /// Terms under which resources were started.
     started: BTreeMap<String, BTreeMap<String, u64>>,
 }
@@ -31,6 +33,7 @@ impl Gate {
         for (resource, terms) in kept.started {
             gate.started.insert(resource, terms.into_iter().collect());
         }
+        gate.without_process = kept.without_process.into_iter().collect();
         gate.armed = held.iter().map(|held| held.holding.clone()).collect();
         // It has just answered; if it goes, that is told like any other time.
         gate.guard_up = !held.is_empty();
@@ -70,6 +73,7 @@ impl Gate {
                 .collect()
         };
         Kept {
+            without_process: self.without_process.iter().cloned().collect(),
             started: self
                 .started
                 .iter()
@@ -211,6 +215,31 @@ impl Gate {
             && !self.armed.contains(&holding)
             && !self.refused.contains_key(&holding);
         (wanted && self.asked_to_arm.insert(holding.clone())).then_some((holding, deadline_ns))
+    }
+
+    /// The same for a term that the guard is armed for, because something about it has changed.
+    pub(crate) fn ask_to_arm_again(&mut self, ticket: &str) -> Option<(Holding, u64)> {
+        let lease = self.leases.get(ticket)?;
+        let holding = Holding {
+            ticket: ticket.to_owned(),
+            term: lease.term,
+        };
+        let deadline_ns = lease.deadline_ns?;
+        let wanted = self.guard_up && self.armed.contains(&holding);
+        (wanted && self.asked_to_arm.insert(holding.clone())).then_some((holding, deadline_ns))
+    }
+
+    /// Whether a gated resource has a process that can be killed; `true` when that is news.
+    pub(crate) fn note_process(&mut self, resource: &str, has_process: bool) -> bool {
+        if has_process {
+            self.without_process.remove(resource)
+        } else {
+            self.without_process.insert(resource.to_owned())
+        }
+    }
+
+    pub(crate) fn has_no_process(&self, resource: &str) -> bool {
+        self.without_process.contains(resource)
     }
 
     pub(crate) fn armed(&mut self, holding: &Holding, result: Result<(), String>) {

@@ -212,7 +212,7 @@ fn the_guards_death_stops_what_depends_on_a_deadline() {
 fn a_restart_adopts_within_the_same_term_only() {
     let kept = Kept {
         started: vec![("web".into(), vec![("t".into(), 5)])],
-        manual: Vec::new(),
+        ..Kept::default()
     };
     let held = |term| {
         let holding = Holding {

@@ -124,7 +124,7 @@ impl Controller {
         for ticket in tickets {
             let stop_budget_ns = self.stop_budget_ms(&ticket).saturating_mul(1_000_000);
             if let Some((holding, deadline_ns)) = self.gate.ask_to_arm(&ticket) {
-                let reset = false;
+                let reset = self.needs_reset(&ticket);
                 let arm = Effect::Arm {
                     holding,
                     deadline_ns,
@@ -140,6 +140,35 @@ impl Controller {
             }
         }
         self.abort_what_lost_its_ticket();
+    }
+
+    /// Something that runs under the ticket has no process that could be killed.
+    pub(crate) fn needs_reset(&self, ticket: &str) -> bool {
+        !self.without_process(ticket).is_empty()
+    }
+
+    /// Resources under the ticket that run (or may) and have no process that could be killed.
+    pub(crate) fn without_process(&self, ticket: &str) -> Vec<String> {
+        let mut names = self.names_under(ticket);
+        names.retain(|name| self.gate.has_no_process(name) && self.state(name) != State::Stopped);
+        names
+    }
+
+    /// Tells the guard again what it is armed for.
+    pub(crate) fn arm_again(&mut self, resource: &str) {
+        for Holding { ticket, .. } in self.gate.started_under(resource) {
+            let stop_budget_ns = self.stop_budget_ms(&ticket).saturating_mul(1_000_000);
+            if let Some((holding, deadline_ns)) = self.gate.ask_to_arm_again(&ticket) {
+                let reset = self.needs_reset(&ticket);
+                let arm = Effect::Arm {
+                    holding,
+                    deadline_ns,
+                    stop_budget_ns,
+                    reset,
+                };
+                self.effects.push_back(arm);
+            }
+        }
     }
 
     /// Milliseconds that stopping everything that depends on the ticket may take, one after the other.

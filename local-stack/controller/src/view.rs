@@ -59,6 +59,9 @@ pub struct TicketView {
     pub deadline_ns: Option<u64>,
     /// What depends on it.
     pub dependents: Vec<DependentView>,
+    /// Dependents without a process of their own: past the lease only a reset of the node is sure to
+    /// end them.
+    pub without_process: Vec<String>,
 }
 
 /// One resource.
@@ -146,8 +149,29 @@ impl Controller {
             stop_budget_ms: self.stop_budget_ms(ticket),
             deadline_ns: lease.and_then(|lease| lease.deadline_ns),
             dependents,
+            without_process: self.without_process(ticket),
             ticket: ticket.to_owned(),
         }
+    }
+
+    /// What an operator must know after a change: leases whose deadline stays in force although a
+    /// dependent would not be stopped by the cluster.
+    pub fn notes(&self) -> Vec<String> {
+        let leased = |view: &TicketView| {
+            let lease = self.gate.lease(&view.ticket);
+            lease.is_some_and(|lease| lease.granted && !lease.hold && lease.deadline_ns.is_some())
+        };
+        let views = self.tickets().into_iter().filter(leased);
+        views
+            .filter_map(|view| {
+                let hold = view.hold?;
+                let ticket = view.ticket;
+                Some(format!(
+                    "ticket {ticket}: {hold}, and no hold is agreed yet: until it is, the lease's \
+                     deadline stays in force and the guard acts on it"
+                ))
+            })
+            .collect()
     }
 
     /// Every primitive of the configuration, and what else is known to run.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::collect::Left;
+
 /// Exit codes of the resource agent interface.
 pub mod rc {
     /// Success; for a monitor: running (unpromoted).
@@ -137,6 +139,8 @@ pub struct Operation {
     pub timeout: Duration,
     /// Variables for the agent, complete but for what it inherits; see [`crate::environment`].
     pub environment: Vec<(String, String)>,
+    /// Find out what the agent leaves running; see [`crate::collect`].
+    pub collect: bool,
 }
 
 /// How a run ended.
@@ -182,6 +186,8 @@ pub struct Outcome {
     pub exec_time: Duration,
     /// How long it waited for its turn.
     pub queue_time: Duration,
+    /// What it left running; none when nobody looked.
+    pub left: Option<Vec<Left>>,
 }
 
 impl Outcome {
@@ -194,6 +200,7 @@ impl Outcome {
             output: String::new(),
             exec_time: Duration::ZERO,
             queue_time: Duration::ZERO,
+            left: None,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! All resources' lanes.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::agent::{Operation, Outcome};
 use crate::lane::{Job, Lane, ORDERS_BOUND, Order, Shared};
+use crate::process::Surroundings;
 
 /// Reports that wait for the controller; agents' lanes pause when it is that far behind.
 const REPORTS_BOUND: usize = 256;
@@ -21,10 +21,8 @@ pub struct CallId(pub u64);
 /// How agents are run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Directories with `PROVIDER/TYPE` below; the first match is run.
-    pub directories: Vec<PathBuf>,
-    /// Where running agents are noted for the daemon after this one; see [`crate::orphans`].
-    pub notes: Option<PathBuf>,
+    /// What is the same for all.
+    pub around: Surroundings,
     /// Most agents at once, stops and demotions not counted. At least 1.
     pub parallel: usize,
 }
@@ -69,8 +67,7 @@ impl Executor {
     pub fn new(settings: Settings) -> (Self, mpsc::Receiver<Report>) {
         let (reports, receiver) = mpsc::channel(REPORTS_BOUND);
         let shared = Shared {
-            directories: Arc::new(settings.directories),
-            notes: settings.notes.map(Arc::new),
+            around: Arc::new(settings.around),
             places: Arc::new(Semaphore::new(settings.parallel.max(1))),
             reports,
         };

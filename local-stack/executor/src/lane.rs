@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::agent::{Operation, Outcome, Status, rc};
 use crate::executor::{CallId, Report};
-use crate::process;
+use crate::process::{self, Surroundings};
 
 /// How long a monitor in flight may go on once it was cancelled. A healthy one ends by itself in much
 /// less; a hung one must not use up the time that a stop has.
@@ -51,8 +50,7 @@ pub(crate) struct Job {
 /// What every lane shares.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
-    pub(crate) directories: Arc<Vec<PathBuf>>,
-    pub(crate) notes: Option<Arc<PathBuf>>,
+    pub(crate) around: Arc<Surroundings>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
@@ -225,8 +223,7 @@ impl Lane {
                 }
             };
             let queue_time = queued.elapsed();
-            let notes = shared.notes.as_deref().map(PathBuf::as_path);
-            let mut outcome = process::run(&operation, &shared.directories, notes, cancelled).await;
+            let mut outcome = process::run(&operation, &shared.around, cancelled).await;
             outcome.queue_time = queue_time;
             drop(place);
             outcome

@@ -1,6 +1,7 @@
 //! Runs resource agents under their contract: environment, timeouts, exit codes.
 //!
 //! * [`agent`]: what is run and how it ended;
+//! * [`collect`]: what an agent left running, even where it hides;
 //! * [`descriptors`]: none of ours reaches an agent;
 //! * [`environment`]: what an OCF agent finds in its environment;
 //! * [`process`]: one run of an agent: own process group, working directory `/`, no descriptors but
@@ -12,6 +13,7 @@
 //! Agents get no death signal: a restart of the daemon leaves every resource running.
 
 pub mod agent;
+pub mod collect;
 pub mod descriptors;
 pub mod environment;
 pub mod lane;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::Access;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::{Agent, Missing, Operation, Outcome, Status, rc};
 use crate::capture::Capture;
+use crate::collect::{self, Left};
 use crate::environment::{EXIT_REASON_PREFIX, NOT_INHERITED};
 use crate::orphans::Note;
 
@@ -34,27 +36,44 @@ const BUSY_TRIES: u32 = 20;
 /// Longest reason that is kept, in characters: it goes into the CIB.
 const REASON_CHARS_MAX: usize = 512;
 
+/// What is the same for all agents.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Directories with `PROVIDER/TYPE` below; the first match is run.
+    pub directories: Vec<PathBuf>,
+    /// Where running agents are noted for the daemon after this one; see [`crate::orphans`].
+    pub notes: Option<PathBuf>,
+    /// The program that runs [`crate::collect::main`] when its first argument is `collect`.
+    pub collector: Option<PathBuf>,
+}
+
 /// Runs an agent to its end.
 ///
 /// `cancel` ends it early: its process group gets SIGTERM, then SIGKILL. The result tells everything;
 /// nothing here is an error of the caller.
 pub async fn run(
     operation: &Operation,
-    directories: &[PathBuf],
-    notes: Option<&Path>,
+    around: &Surroundings,
     mut cancel: oneshot::Receiver<()>,
 ) -> Outcome {
-    let file = match operation.agent.find(directories) {
+    let file = match operation.agent.find(&around.directories) {
         Ok(file) => file,
         Err(missing) => return not_installed(&missing),
     };
+    if let Err(error) = rustix::fs::access(&file, Access::EXEC_OK) {
+        return spawn_failed(&operation.agent, &file, &error.into());
+    }
+    let report = Report::place(operation, around);
     let began = Instant::now();
-    let (mut child, mut stdout, mut stderr) = match spawn(operation, &file).await {
+    let (mut child, mut stdout, mut stderr) = match spawn(operation, &file, around, &report).await {
         Ok(spawned) => spawned,
         Err(error) => return spawn_failed(&operation.agent, &file, &error),
     };
     let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-    let _note = notes.and_then(|dir| Note::write(dir, operation, group));
+    let _note = around
+        .notes
+        .as_deref()
+        .and_then(|dir| Note::write(dir, operation, group));
     let until = began + operation.timeout;
     let ended = loop {
         tokio::select! {
@@ -96,6 +115,7 @@ pub async fn run(
             .exit_reason
             .push_str("; its processes cannot be killed");
     }
+    outcome.left = report.and_then(Report::read);
     outcome.output = stdout.text();
     outcome.exec_time = began.elapsed();
     outcome
@@ -107,16 +127,54 @@ enum Ended {
     Cancelled,
 }
 
-async fn spawn(operation: &Operation, file: &Path) -> io::Result<(Child, Capture, Capture)> {
+/// Where a collecting process writes what was left.
+#[derive(Debug)]
+struct Report(PathBuf);
+
+impl Report {
+    fn place(operation: &Operation, around: &Surroundings) -> Option<Self> {
+        let wanted = operation.collect && around.collector.is_some();
+        let dir = around.notes.as_ref().filter(|_| wanted)?;
+        // One operation of a resource runs at a time, and its name is not one of a path.
+        let name: String = operation
+            .resource
+            .bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Some(Self(dir.join(format!("{name}.left"))))
+    }
+
+    fn read(self) -> Option<Vec<Left>> {
+        let bytes = std::fs::read(&self.0).ok()?;
+        // It is written anew each time.
+        let _ = std::fs::remove_file(&self.0);
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+async fn spawn(
+    operation: &Operation,
+    file: &Path,
+    around: &Surroundings,
+    report: &Option<Report>,
+) -> io::Result<(Child, Capture, Capture)> {
     let mut tries = 0;
     loop {
         let (stdout, to_stdout) = io::pipe()?;
         let (stderr, to_stderr) = io::pipe()?;
         // Every descriptor of this program is close-on-exec; the standard library resets SIGPIPE and
         // the signal mask of a child.
-        let mut command = Command::new(file);
+        let mut command = Command::from(match (&around.collector, report) {
+            (Some(collector), Some(report)) => {
+                collect::command(collector, file, &operation.action, &report.0)
+            }
+            _ => {
+                let mut command = std::process::Command::new(file);
+                command.arg(&operation.action);
+                command
+            }
+        });
         command
-            .arg(&operation.action)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::null())

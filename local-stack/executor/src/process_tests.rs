@@ -39,12 +39,20 @@ impl Agents {
             action: "monitor".into(),
             timeout: PATIENCE,
             environment: vec![("OCF_RESKEY_x".into(), "value of x".into())],
+            collect: false,
+        }
+    }
+
+    fn around(&self) -> Surroundings {
+        Surroundings {
+            directories: vec![self.dir.path().to_owned()],
+            ..Surroundings::default()
         }
     }
 
     async fn run(&self, operation: &Operation) -> Outcome {
         let (_keep, cancel) = oneshot::channel();
-        run(operation, &[self.dir.path().to_owned()], None, cancel).await
+        run(operation, &self.around(), cancel).await
     }
 }
 
@@ -180,8 +188,7 @@ async fn a_request_ends_it() {
     agents.script("sleep 1000");
     let (cancel, cancelled) = oneshot::channel();
     cancel.send(()).unwrap();
-    let directories = [agents.dir.path().to_owned()];
-    let outcome = run(&agents.operation("agent"), &directories, None, cancelled).await;
+    let outcome = run(&agents.operation("agent"), &agents.around(), cancelled).await;
     assert_eq!(outcome.status, Status::Cancelled);
 }
 
@@ -193,10 +200,13 @@ async fn an_orphan_is_waited_for_and_ended_at_its_time() {
     agents.script("sleep 1000");
     let mut operation = agents.operation("agent");
     operation.timeout = Duration::from_secs(2);
-    let directories = vec![agents.dir.path().to_owned()];
+    let around = Surroundings {
+        notes: Some(notes.clone()),
+        ..agents.around()
+    };
     // The daemon dies: nobody polls the run any more, its note stays.
     let (_keep, cancel) = oneshot::channel();
-    let mut orphaned = Box::pin(run(&operation, &directories, Some(&notes), cancel));
+    let mut orphaned = Box::pin(run(&operation, &around, cancel));
     let noted = || fs::read_dir(&notes).unwrap().count() == 1;
     while !noted() {
         tokio::select! {

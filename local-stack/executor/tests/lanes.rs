@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use executor::process::Surroundings;
 use executor::{Agent, CallId, Executor, Operation, Outcome, Report, Settings, Status};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
@@ -30,8 +31,10 @@ impl Bench {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let (executor, reports) = Executor::new(Settings {
-            directories: vec![dir.path().join("agents")],
-            notes: None,
+            around: Surroundings {
+                directories: vec![dir.path().join("agents")],
+                ..Surroundings::default()
+            },
             parallel,
         });
         Self {
@@ -52,6 +55,7 @@ impl Bench {
             action: action.into(),
             timeout: PATIENCE,
             environment: Vec::new(),
+            collect: false,
         };
         self.executor
             .run(CallId(call), operation, interval)

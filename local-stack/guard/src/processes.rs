@@ -26,6 +26,13 @@ pub struct ProcessId {
     start: u64,
 }
 
+impl ProcessId {
+    /// Names a process by number and start, in clock ticks since boot.
+    pub fn new(pid: u32, start: u64) -> Self {
+        Self { pid, start }
+    }
+}
+
 /// What `/proc/PID/stat` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
@@ -43,6 +50,14 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// Takes it as known that these processes belong to the marker.
+    pub fn note(&mut self, marker: &str, processes: impl IntoIterator<Item = ProcessId>) {
+        self.known
+            .entry(marker.to_owned())
+            .or_default()
+            .extend(processes);
+    }
+
     /// Scans once and gives the living processes of each marker.
     ///
     /// # Errors

@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use stack_api::clock::{BootClock, boot_id};
-use stack_api::guard::{Answer, Do, Event, Holding, Notice, Outcome, Request, Response, State};
+use stack_api::clock::{BootClock, boot_id, span_ns};
+use stack_api::guard::{
+    Answer, Do, Event, Holding, Notice, Outcome, Process, Request, Response, State,
+};
 use stack_api::{ErrorBody, ErrorCode, LineBuffer, line};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::OwnedReadHalf;
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::enforce::Enforcer;
 use crate::log;
 use crate::memory::Memory;
-use crate::processes::Tracker;
+use crate::processes::{ProcessId, Tracker};
 use crate::reset::{Reset, ResetKind};
 use crate::table::{Refused, Table};
 use crate::timer::BootTimer;
@@ -74,15 +76,22 @@ pub async fn run(options: Options) -> Result<(), String> {
     let timer = BootTimer::new(options.clock).map_err(|error| fault("timer", error))?;
     let listener = listen(&options.socket)
         .map_err(|error| fault(&options.socket.display().to_string(), error))?;
+    let mut tracker = Tracker::default();
+    for entry in &restored {
+        let marker = entry.marker.as_deref().unwrap_or_default();
+        tracker.note(marker, entry.tracked.iter().map(process));
+    }
     let server = Server {
         table: Table::restore(restored, now_ns),
-        tracker: Tracker::default(),
+        tracker,
         enforcer: Enforcer::default(),
         reset,
         memory,
         peers: BTreeMap::new(),
         next_scan_ns: now_ns,
         next_feed_ns: now_ns,
+        // Half the time that systemd allows, as it advises.
+        alive: sd_notify::watchdog_enabled().map(|allowed| (span_ns(allowed / 2), now_ns)),
         stopping: false,
         boot_id: boot_id().map_err(|error| fault("boot id", error))?,
         options,
@@ -131,6 +140,8 @@ struct Server {
     peers: BTreeMap<u64, Peer>,
     next_scan_ns: u64,
     next_feed_ns: u64,
+    /// How often, and when next, systemd is told that this loop runs.
+    alive: Option<(u64, u64)>,
     stopping: bool,
 }
 
@@ -181,11 +192,19 @@ impl Server {
             .into_iter()
             .chain(scan)
             .chain(feed)
+            .chain(self.alive.map(|(_, next_ns)| next_ns))
             .min()
     }
 
     fn act(&mut self) {
         let now_ns = self.options.clock.now_ns();
+        if let Some((every_ns, next_ns)) = &mut self.alive
+            && now_ns >= *next_ns
+        {
+            *next_ns = now_ns.saturating_add(*every_ns);
+            // systemd starts a guard anew that it does not hear.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
         if now_ns >= self.next_feed_ns {
             self.next_feed_ns = now_ns + FEED_EVERY_NS;
             if let Err(error) = self.reset.feed() {
@@ -310,6 +329,13 @@ impl Server {
                 self.table.hold(now_ns, &hold).map_err(refusal)?;
                 Ok(Answer::Held)
             }
+            Do::Track(track) => {
+                let marker = self.table.track(&track).map_err(refusal)?;
+                self.tracker
+                    .note(&marker, track.processes.iter().map(process));
+                self.save();
+                Ok(Answer::Tracked)
+            }
             Do::Fire(holding) => {
                 self.table.fire(&holding).map_err(refusal)?;
                 Ok(Answer::Firing)
@@ -372,10 +398,15 @@ impl Server {
             boot_id: self.boot_id.clone(),
             now_ns,
             protection: self.reset.protection(),
+            can_reset: self.reset.possible(),
             limits,
             held: self.table.held(now_ns),
         }
     }
+}
+
+fn process(process: &Process) -> ProcessId {
+    ProcessId::new(process.pid, process.start)
 }
 
 fn refusal(refused: Refused) -> ErrorBody {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stack_api::guard::{Arm, Deadline, Held, Hold, Holding};
+use stack_api::guard::{Arm, Deadline, Held, Hold, Holding, Process, TRACKED_MAX, Track};
 
 /// Most (ticket, term) pairs that are remembered. A site has some hundred tickets at most; a peer
 /// that names more is broken, and the memory is locked.
@@ -38,8 +38,8 @@ pub enum Refused {
         /// The term.
         term: u64,
     },
-    /// [`HELD_MAX`] is reached.
-    #[error("more than {HELD_MAX} tickets and terms")]
+    /// [`HELD_MAX`] or [`TRACKED_MAX`] is reached.
+    #[error("more than {HELD_MAX} tickets and terms, or {TRACKED_MAX} processes of one")]
     Full,
     /// An empty marker, or one with a comma, would match what it should not.
     #[error("a marker must not be empty and has no comma, blank or zero byte")]
@@ -61,6 +61,9 @@ pub struct Entry {
     pub marker: Option<String>,
     /// Killing proves nothing for what runs under it.
     pub reset: bool,
+    /// Processes that belong to it although their environment may not tell.
+    #[serde(default)]
+    pub tracked: Vec<Process>,
     /// On hold: the deadline does not act.
     #[serde(default)]
     pub hold: bool,
@@ -202,6 +205,7 @@ impl Table {
                 stop_budget_ns: 0,
                 marker: None,
                 reset: false,
+                tracked: Vec::new(),
                 hold: false,
                 over: false,
                 fire: false,
@@ -255,12 +259,35 @@ impl Table {
             .get_mut(&(holding.ticket.clone(), holding.term))
     }
 
+    /// Processes that belong to an armed term. Its marker.
+    ///
+    /// # Errors
+    /// [`Refused`]: the term is not armed, or too many processes were named; nothing was changed.
+    pub fn track(&mut self, track: &Track) -> Result<String, Refused> {
+        let unknown = Refused::Unknown {
+            ticket: track.ticket.clone(),
+            term: track.term,
+        };
+        let holding = Holding {
+            ticket: track.ticket.clone(),
+            term: track.term,
+        };
+        let entry = self.get_mut(&holding).ok_or_else(|| unknown.clone())?;
+        let marker = entry.marker.clone().ok_or(unknown)?;
+        if entry.tracked.len() + track.processes.len() > TRACKED_MAX {
+            return Err(Refused::Full);
+        }
+        entry.tracked.extend(&track.processes);
+        Ok(marker)
+    }
+
     /// Nothing runs under the term any more.
     pub fn disarm(&mut self, holding: &Holding) {
         if let Some(entry) = self.get_mut(holding) {
             entry.marker = None;
             entry.fire = false;
             entry.reset = false;
+            entry.tracked.clear();
         }
     }
 

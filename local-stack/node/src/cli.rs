@@ -44,6 +44,14 @@ enum Verb {
     Resource(ResourceVerb),
     /// Stop all resources and end the daemon.
     Shutdown(Where),
+    /// Run an agent and note what it leaves running (the daemon does this).
+    #[command(hide = true)]
+    Collect {
+        /// The agent's file.
+        file: PathBuf,
+        /// Its action.
+        action: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -158,6 +166,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let (place, request) = match arguments.verb {
         Verb::Daemon(arguments) => return run_daemon(arguments),
+        Verb::Collect { file, action } => return executor::collect::main(&file, &action),
         Verb::Status(place) => (place, Do::Status),
         Verb::Shutdown(place) => (place, Do::Shutdown),
         Verb::Cib(CibVerb::Query { place, scope }) => (place, Do::CibQuery { scope }),
@@ -222,7 +231,12 @@ fn print(output: Output, answer: &Answer) -> ExitCode {
         match answer {
             Answer::Status(status) => print!("{}", render::status(status)),
             Answer::Cib { xml } => println!("{}", xml.trim_end()),
-            Answer::Replaced { version } => println!("CIB {version} is in force"),
+            Answer::Replaced { version, notes } => {
+                println!("CIB {version} is in force");
+                for note in notes {
+                    println!("note: {note}");
+                }
+            }
             Answer::Cleaned { resources } => println!("probing again: {}", resources.join(", ")),
             Answer::ShuttingDown => println!("stopping all resources"),
             Answer::Ticket(_) | Answer::Check(_) | Answer::Subscribed => {}

@@ -30,7 +30,18 @@ fn state(shown: Shown) -> ResourceState {
     }
 }
 
-pub(crate) fn ticket(view: TicketView, protection: Protection) -> TicketStatus {
+pub(crate) fn ticket(
+    mut view: TicketView,
+    protection: Protection,
+    can_reset: bool,
+) -> TicketStatus {
+    if !can_reset && !view.without_process.is_empty() {
+        let names = view.without_process.join(", ");
+        view.problems.push(format!(
+            "{names}: without a process of its own, and the guard may not reset this node: past the \
+             lease only its agent ends it"
+        ));
+    }
     TicketStatus {
         ticket: view.ticket,
         term: view.term,

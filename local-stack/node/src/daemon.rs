@@ -1,5 +1,6 @@
 //! The loop around the controller.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,10 +8,12 @@ use cib::Cib;
 use controller::{
     Controller, Effect, Ending, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
 };
+use executor::collect::Left;
+use executor::process::Surroundings;
 use executor::{Agent, CallId, Executor, Operation, Outcome, Report, Status};
 use guard::timer::BootTimer;
 use stack_api::clock::BootClock;
-use stack_api::guard::{Arm, MARKER_VARIABLE, Protection, State};
+use stack_api::guard::{Arm, MARKER_VARIABLE, Process, Protection, State, TRACKED_MAX, Track};
 use stack_api::stack::{self, Event, TicketStatus};
 use tokio::sync::mpsc;
 
@@ -49,7 +52,7 @@ struct Saved {
 }
 
 /// How the daemon ended: resources that could not be stopped.
-pub(crate) type Left = Vec<String>;
+pub(crate) type Unstopped = Vec<String>;
 
 struct Daemon {
     options: Options,
@@ -60,16 +63,18 @@ struct Daemon {
     asks: Option<mpsc::Sender<Ask>>,
     guard: Option<State>,
     shown: Vec<TicketStatus>,
+    /// Starts under tickets whose left processes the guard is to know.
+    collecting: BTreeMap<u64, Vec<Holding>>,
     saving: bool,
     saved: mpsc::Sender<Saved>,
-    left: Option<Left>,
+    left: Option<Unstopped>,
 }
 
 /// Runs until it is told to end and everything is stopped.
 ///
 /// # Errors
 /// What kept the daemon from starting; nothing was started or stopped.
-pub(crate) async fn run(options: Options) -> Result<Left, Box<dyn std::error::Error>> {
+pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::error::Error>> {
     let state = StateDir::open(&options.state)?;
     let cib = load_cib(&options.cib)?;
     for waited in executor::orphans::settle(&state.notes()).await? {
@@ -83,8 +88,12 @@ pub(crate) async fn run(options: Options) -> Result<Left, Box<dyn std::error::Er
         None => None,
     };
     let (executor, reports) = Executor::new(executor::Settings {
-        directories: options.agents.clone(),
-        notes: Some(state.notes()),
+        around: Surroundings {
+            directories: options.agents.clone(),
+            notes: Some(state.notes()),
+            // This very program, even when its file was replaced by an upgrade meanwhile.
+            collector: Some(PathBuf::from("/proc/self/exe")),
+        },
         parallel: options.parallel,
     });
     let settings = Settings {
@@ -118,6 +127,7 @@ pub(crate) async fn run(options: Options) -> Result<Left, Box<dyn std::error::Er
         asks,
         guard: held,
         shown: Vec::new(),
+        collecting: BTreeMap::new(),
         saving: false,
         saved,
         left: None,
@@ -178,7 +188,7 @@ impl Daemon {
         listener: &tokio::net::UnixListener,
         timer: &BootTimer,
         mut channels: Channels,
-    ) -> Result<Left, Box<dyn std::error::Error>> {
+    ) -> Result<Unstopped, Box<dyn std::error::Error>> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -237,10 +247,43 @@ impl Daemon {
         let now = now(self.options.clock);
         match report {
             Report::Cancelled { call } => self.controller.handle_cancelled(now, call.0),
-            Report::Ended { call, outcome, .. } => {
+            Report::Ended {
+                call,
+                outcome,
+                resource,
+                ..
+            } => {
+                self.collected(now, call.0, &resource, outcome.left.as_deref());
                 self.controller.handle_result(now, call.0, result(outcome));
             }
         }
+    }
+
+    /// Tells guard and controller what a gated start left running, before its result counts.
+    fn collected(&mut self, now: Now, call: u64, resource: &str, left: Option<&[Left]>) {
+        let (Some(gates), Some(left)) = (self.collecting.remove(&call), left) else {
+            return;
+        };
+        let processes: Vec<Process> = left
+            .iter()
+            .take(TRACKED_MAX)
+            .map(|left| Process {
+                pid: left.pid,
+                start: left.start,
+            })
+            .collect();
+        if !processes.is_empty() {
+            for gate in gates {
+                let (ticket, term) = (gate.ticket, gate.term);
+                self.ask(Ask::Track(Track {
+                    ticket,
+                    term,
+                    processes: processes.clone(),
+                }));
+            }
+        }
+        self.controller
+            .handle_processes(now, resource, !left.is_empty());
     }
 
     fn news(&mut self, news: News) {
@@ -270,6 +313,11 @@ impl Daemon {
         }
     }
 
+    fn shown(&self, view: controller::TicketView) -> TicketStatus {
+        let can_reset = self.guard.as_ref().is_some_and(|guard| guard.can_reset);
+        convert::ticket(view, self.protection(), can_reset)
+    }
+
     fn publish_protection(&mut self) {
         let protection = self.protection();
         self.control.publish(Event::Protection { protection });
@@ -280,12 +328,8 @@ impl Daemon {
         while let Some(effect) = self.controller.poll_effect() {
             self.effect(effect);
         }
-        let protection = self.protection();
         let tickets = self.controller.tickets();
-        let tickets: Vec<TicketStatus> = tickets
-            .into_iter()
-            .map(|view| convert::ticket(view, protection))
-            .collect();
+        let tickets: Vec<TicketStatus> = tickets.into_iter().map(|view| self.shown(view)).collect();
         for ticket in &tickets {
             if !self.shown.contains(ticket) {
                 self.control.publish(Event::Ticket(ticket.clone()));
@@ -413,12 +457,18 @@ impl Daemon {
             &order.attributes,
         );
         environment.extend(self.gate_variables(&order.gates));
+        let begins = matches!(order.action.as_str(), "start" | "promote");
+        let collect = begins && !order.gates.is_empty();
+        if collect {
+            self.collecting.insert(order.call, order.gates);
+        }
         let operation = Operation {
             resource: order.resource,
             agent,
             action: order.action,
             timeout: Duration::from_millis(order.timeout_ms.into()),
             environment,
+            collect,
         };
         let interval = Duration::from_millis(order.interval_ms.into());
         if let Err(busy) = self.executor.run(CallId(order.call), operation, interval) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use controller::Holding;
-use stack_api::guard::{Answer, Arm, Do, Event, Incoming, Notice, Outcome, Request, State};
+use stack_api::guard::{Answer, Arm, Do, Event, Incoming, Notice, Outcome, Request, State, Track};
 use stack_api::{LineBuffer, line};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -34,6 +34,7 @@ pub(crate) enum Ask {
     Arm(Arm),
     Disarm(Holding),
     Fire(Holding),
+    Track(Track),
 }
 
 /// What is heard of it.
@@ -124,7 +125,8 @@ async fn query(stream: &mut UnixStream) -> Option<State> {
 enum Pending {
     Arm(Holding),
     Disarm(Holding),
-    Fire,
+    /// Nothing follows from the answer but a line in the log when it is a refusal.
+    Other,
     /// The first query of a connection tells that the guard is up.
     First,
     Ping,
@@ -157,7 +159,7 @@ impl Session {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut chunk = [0; 4096];
         let mut first = true;
-        if let Err(why) = self.ask(Pending::Fire, Do::Subscribe).await {
+        if let Err(why) = self.ask(Pending::Other, Do::Subscribe).await {
             return why;
         }
         loop {
@@ -206,7 +208,8 @@ impl Session {
                 let request = Do::Disarm(named(&holding));
                 self.ask(Pending::Disarm(holding), request).await
             }
-            Ask::Fire(holding) => self.ask(Pending::Fire, Do::Fire(named(&holding))).await,
+            Ask::Track(track) => self.ask(Pending::Other, Do::Track(track)).await,
+            Ask::Fire(holding) => self.ask(Pending::Other, Do::Fire(named(&holding))).await,
         }
     }
 
@@ -286,6 +289,6 @@ fn from_answer(pending: Pending, result: Outcome) -> Option<News> {
         (Pending::Disarm(holding), _) => Some(News::Disarmed(holding, simple)),
         (Pending::First, Outcome::Ok(Answer::State(state))) => Some(News::Up(state)),
         (_, Outcome::Error(error)) => Some(News::Log(format!("the guard: {error}"))),
-        (Pending::First | Pending::Ping | Pending::Fire, Outcome::Ok(_)) => None,
+        (Pending::First | Pending::Ping | Pending::Other, Outcome::Ok(_)) => None,
     }
 }

@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     fn ticket(&self, ticket: &str) -> stack_api::stack::TicketStatus {
-        convert::ticket(self.controller.ticket(ticket), self.protection())
+        self.shown(self.controller.ticket(ticket))
     }
 
     fn check(&self, ticket: &str) -> Result<Check, ErrorBody> {
@@ -143,7 +143,7 @@ impl Daemon {
                 .controller
                 .tickets()
                 .into_iter()
-                .map(|view| convert::ticket(view, protection))
+                .map(|view| self.shown(view))
                 .collect(),
             configuration_errors: self.controller.diagnostics().to_vec(),
         }
@@ -226,9 +226,14 @@ impl Daemon {
                 replaced.map_err(old)
             });
         let result = match outcome {
-            Ok(version) => Outcome::Ok(Answer::Replaced {
-                version: version.to_string(),
-            }),
+            Ok(version) => {
+                let mut notes = self.controller.notes();
+                notes.extend_from_slice(self.controller.diagnostics());
+                Outcome::Ok(Answer::Replaced {
+                    version: version.to_string(),
+                    notes,
+                })
+            }
             Err(error) => Outcome::Error(error),
         };
         self.control.answer(saved.peer, saved.id, result);

@@ -1,0 +1,125 @@
+//! Finding out what an agent left running, even where it hides.
+//!
+//! A daemon may clear or overwrite its environment and leave its parent, session and group, and then
+//! nothing tells whose it is. So the agent of a gated start runs below a small process that adopts what
+//! the agent orphans (a child subreaper): when the agent has ended, its remaining descendants are
+//! exactly what it left. They are written down and go on as before.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use rustix::process::{Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use serde::{Deserialize, Serialize};
+
+/// Names the file for the report; not passed on to the agent.
+pub(crate) const REPORT_VARIABLE: &str = "INTERLOCK_LEFT_REPORT";
+
+/// A process that an agent left running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Left {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot: with the number it names a process.
+    pub start: u64,
+}
+
+/// The collecting process: runs `file action`, reports, and ends as the agent ended.
+pub fn main(file: &Path, action: &str) -> ExitCode {
+    match collect(file, action) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("ocf-exit-reason:{}: {error}", file.display());
+            ExitCode::from(crate::agent::rc::ERROR)
+        }
+    }
+}
+
+fn collect(file: &Path, action: &str) -> io::Result<u8> {
+    set_child_subreaper(Some(getpid()))?;
+    let report = std::env::var_os(REPORT_VARIABLE);
+    let child = Command::new(file)
+        .arg(action)
+        .env_remove(REPORT_VARIABLE)
+        .spawn()?;
+    let status = loop {
+        // Orphans that end meanwhile are reaped here too.
+        if let Some((pid, status)) = waitpid(None, WaitOptions::empty())?
+            && pid.as_raw_nonzero().get().cast_unsigned() == child.id()
+        {
+            break status;
+        }
+    };
+    if let Some(report) = report {
+        fs::write(report, serde_json::to_vec(&descendants()?)?)?;
+    }
+    if let Some(signal) = status.terminating_signal().and_then(Signal::from_named_raw) {
+        kill_process(getpid(), signal)?;
+    }
+    Ok(status
+        .exit_status()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
+}
+
+/// Everything below this process that lives.
+fn descendants() -> io::Result<Vec<Left>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        // One that went away meanwhile left nothing.
+        let Some((state, parent, start)) = stat(pid) else {
+            continue;
+        };
+        if state != "Z" {
+            parents.push((Left { pid, start }, parent));
+        }
+    }
+    let mut family = BTreeSet::from([std::process::id()]);
+    let mut found = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for (process, parent) in &parents {
+            if family.contains(parent) {
+                family.insert(process.pid);
+                found.insert(*process);
+            }
+        }
+        if found.len() == before {
+            return Ok(found.into_iter().collect());
+        }
+    }
+}
+
+fn stat(pid: u32) -> Option<(String, u32, u64)> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = String::from_utf8_lossy(&text[end + 1..]).into_owned();
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some((
+        fields.first()?.to_string(),
+        fields.get(1)?.parse().ok()?,
+        fields.get(19)?.parse().ok()?,
+    ))
+}
+
+/// The command that collects: `collector collect FILE ACTION`, in place of `FILE ACTION`.
+pub(crate) fn command(collector: &Path, file: &Path, action: &str, report: &Path) -> Command {
+    let mut command = Command::new(collector);
+    command
+        .arg0("local-stack-collect")
+        .arg("collect")
+        .arg(file)
+        .arg(action);
+    command.env(REPORT_VARIABLE, report);
+    command
+}
