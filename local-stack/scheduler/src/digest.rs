@@ -38,6 +38,27 @@ fn ignored(name: &str, recurring: bool) -> bool {
     matches!(name, "id" | "crm_feature_set" | "op-digest" | "on_node" | "on_node_uuid" | "pcmk_external_ip")
 }
 
+/// Whether a parameter is for the cluster rather than for the fence agent.
+fn is_fence_parameter(name: &str) -> bool {
+    let with_prefix = ["pcmk_reboot_", "pcmk_off_", "pcmk_on_", "pcmk_list_", "pcmk_monitor_", "pcmk_status_"];
+    let own = [
+        "pcmk_host_argument",
+        "pcmk_host_check",
+        "pcmk_host_list",
+        "pcmk_host_map",
+        "pcmk_delay_max",
+        "pcmk_delay_base",
+        "pcmk_action_limit",
+        "provides",
+        "stonith-timeout",
+    ];
+    own.contains(&name)
+        || with_prefix.iter().any(|prefix| {
+            let rest = name.strip_prefix(prefix);
+            rest.is_some_and(|r| matches!(r, "action" | "timeout" | "retries"))
+        })
+}
+
 type Parameters = Vec<(String, String)>;
 
 fn digest_of(parameters: &Parameters) -> String {
@@ -129,8 +150,43 @@ impl<'a> Plan<'a> {
         entry.attr("op-restart-digest")
     }
 
+    /// What counts of a fence device's parameters if secrets do not, as older versions saw it.
+    fn secure_digest(&mut self, rsc: RscId, node: NodeId, entry: Element<'a>) -> String {
+        let task = entry.attr("operation").unwrap_or("");
+        let (mut all, _) = self.digest_parameters(rsc, node, task, history_interval(entry));
+        let version = entry.attr("crm_feature_set").unwrap_or("");
+        let old = text::compare_versions(version, "3.16.0").is_lt();
+        if old {
+            let params = self.params(rsc, Some(node));
+            all.retain(|(n, _)| params.contains_key(n.as_str()));
+            if self.rsc[rsc].class.eq_ignore_ascii_case("stonith") {
+                all.retain(|(n, _)| !is_fence_parameter(n));
+            }
+        }
+        let private = entry.attr("op-secure-params").unwrap_or("");
+        all.retain(|(n, _)| !private.contains(&format!(" {n} ")));
+        digest_of(&all)
+    }
+
     /// Compares a recorded operation with its configuration.
     pub(crate) fn compare_digest(&mut self, rsc: RscId, entry: Element<'a>, node: NodeId) -> Verdict {
+        let verdict = self.compare_all_parameters(rsc, entry, node);
+        if self.sanitized
+            && verdict != Verdict::Match
+            && let Some(recorded) = entry.attr("op-secure-digest")
+            && self.secure_digest(rsc, node, entry) == recorded
+        {
+            return Verdict::Match;
+        }
+        verdict
+    }
+
+    fn compare_all_parameters(
+        &mut self,
+        rsc: RscId,
+        entry: Element<'a>,
+        node: NodeId,
+    ) -> Verdict {
         let task = entry.attr("operation").unwrap_or("");
         let interval_ms = history_interval(entry);
         let digests = self.digests(rsc, node, (task, interval_ms), Some(entry));

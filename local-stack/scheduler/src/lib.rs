@@ -64,18 +64,31 @@ const STACK_BYTES: usize = 512 << 20;
 
 /// What to do now.
 pub fn schedule(cib: &cib::Cib, inputs: &Inputs) -> Transition {
+    with_stack(cib, |document| run::transition(document, inputs, false))
+}
+
+/// Like [`schedule`], for a CIB out of which secrets may have been blanked, as in reports: parameters
+/// that are secrets do not count as changed then.
+pub fn simulate(cib: &cib::Cib, inputs: &Inputs) -> Transition {
+    with_stack(cib, |document| run::transition(document, inputs, true))
+}
+
+fn with_stack(
+    cib: &cib::Cib,
+    run: impl Fn(&cib::Document) -> Transition + Sync,
+) -> Transition {
     let expanded = expand::expand(cib.document());
     let document = expanded.as_ref().unwrap_or_else(|| cib.document());
     let answer = std::thread::scope(|scope| {
         let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let run = worker.spawn_scoped(scope, || run::transition(document, inputs));
-        run.map(std::thread::ScopedJoinHandle::join)
+        let worker = worker.spawn_scoped(scope, || run(document));
+        worker.map(std::thread::ScopedJoinHandle::join)
     });
     match answer {
         Ok(Ok(transition)) => transition,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         // No thread to be had: the stack at hand must do.
-        Err(_) => run::transition(document, inputs),
+        Err(_) => run(document),
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) op_defaults: Option<Element<'a>>,
     pub(crate) now: i64,
     pub(crate) options: Options,
+    /// Whether secrets may have been blanked out of the configuration.
+    pub(crate) sanitized: bool,
     pub(crate) words: Words,
     pub(crate) node: Table<NodeId, Node<'a>>,
     /// The nodes by name; every loop over nodes follows it.

@@ -57,8 +57,9 @@ impl<'a> References<'a> {
 
 /// Reads the blocks named `name` among `parents`' children into `out`.
 ///
-/// Blocks count by descending score, then in document order; the first value of a name stays,
-/// unless `overwrite`.
+/// Blocks count by descending score; of equal ones the last in the document counts most, and those
+/// of the first parent count more than those of the others. The first value of a name stays, unless
+/// `overwrite`.
 pub(crate) fn read_blocks<'a>(
     references: &References<'a>,
     parents: &[Element<'a>],
@@ -68,7 +69,7 @@ pub(crate) fn read_blocks<'a>(
     out: &mut Map<'a>,
 ) {
     let mut blocks: Vec<(bool, i32, Element<'a>)> = Vec::new();
-    for parent in parents {
+    for parent in parents.iter().rev() {
         for child in parent.children().filter(|c| c.name() == name) {
             if let Some(block) = references.resolve(child) {
                 let score = block.attr("score").map_or(0, text::parse_score);
@@ -76,6 +77,7 @@ pub(crate) fn read_blocks<'a>(
             }
         }
     }
+    blocks.reverse();
     if overwrite {
         blocks.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     } else {

@@ -17,11 +17,12 @@ use crate::words::Words;
 /// The set of options that counts more than all others.
 const FIRST_OPTIONS: &str = "cib-bootstrap-options";
 
-pub(crate) fn transition(document: &Document, inputs: &Inputs) -> Transition {
+pub(crate) fn transition(document: &Document, inputs: &Inputs, sanitized: bool) -> Transition {
     let root = document.root();
     let configuration = root.child("configuration");
     let section = |name: &str| configuration.and_then(|c| c.child(name));
     let mut plan = new_plan(document, configuration, inputs);
+    plan.sanitized = sanitized;
     if let Some(nodes) = section("nodes") {
         plan.unpack_nodes(nodes);
     }
@@ -60,6 +61,7 @@ fn new_plan<'a>(
         op_defaults: section("op_defaults"),
         now: inputs.now,
         options,
+        sanitized: false,
         words: Words::default(),
         node: Table::default(),
         order: Vec::new(),

@@ -54,7 +54,7 @@ fn run(options: &Options) -> Result<(), String> {
     let recorded = cib.root().attr("execution-date").and_then(|d| d.parse().ok());
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let now = options.now.or(recorded).unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
-    let transition = scheduler::schedule(&cib, &Inputs { now, grants: None });
+    let transition = scheduler::simulate(&cib, &Inputs { now, grants: None });
     if let Some(file) = &options.save_graph {
         std::fs::write(file, crate::graph_xml(&transition)).map_err(|e| format!("{file}: {e}"))?;
     }
