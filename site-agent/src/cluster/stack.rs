@@ -248,11 +248,41 @@ impl StackDriver {
         if let Err(error) = &status {
             tracing::warn!(ticket = %name, %error, "what runs here is not known");
         }
+        if let Some((term, deadline)) = held {
+            self.remember(name, term, deadline, status.as_ref().ok());
+        }
         ClusterReport::Recalled {
             ticket: name.clone(),
             held,
             release_begun: false,
             quiet: status.is_ok_and(|status| status.quiet),
+        }
+    }
+
+    /// Takes over the lease that an earlier agent gave the stack. It is not said before the protocol
+    /// goes on with the term, by a renewal or an order.
+    fn remember(
+        &self,
+        name: &TicketName,
+        term: Term,
+        deadline: Time,
+        status: Option<&TicketStatus>,
+    ) {
+        let status = status.filter(|status| status.term == term.0);
+        let lease = Lease {
+            ticket: name.0.clone(),
+            term: term.0,
+            generation: status.map_or(0, |status| status.generation),
+            granted: true,
+            standby: status.is_some_and(|status| status.standby),
+            stop: false,
+            hold: false,
+            deadline_ns: Some(deadline.0).filter(|_| deadline != Time::NEVER),
+        };
+        let mut known = self.lock();
+        let entry = known.tickets.entry(name.clone()).or_default();
+        if entry.lease.is_none() {
+            entry.lease = Some(lease);
         }
     }
 
