@@ -12,7 +12,7 @@
 
 use crate::durable::{Owed, TicketRecord};
 use crate::ids::{Ballot, MemberId, Seq, Term, TicketId};
-use crate::message::{Obliged, Purpose, Reason, Refusal};
+use crate::message::{Obliged, Part, Purpose, Reason, Refusal};
 use crate::obligation::{self, Obligation};
 use crate::rules::Rules;
 use crate::time::{Time, whole_millis};
@@ -39,8 +39,23 @@ pub(crate) struct Offer {
     pub(crate) from: MemberId,
     pub(crate) accepted: Accepted,
     pub(crate) purpose: Purpose,
+    pub(crate) replaces: Option<(Ballot, Seq)>,
     pub(crate) lease: bool,
     pub(crate) release: Option<Term>,
+}
+
+impl Offer {
+    /// As it travels.
+    pub(crate) fn part(&self, ticket: TicketId) -> Part {
+        Part::Accept {
+            ticket,
+            accepted: self.accepted.clone(),
+            purpose: self.purpose,
+            replaces: self.replaces,
+            lease: self.lease,
+            release: self.release,
+        }
+    }
 }
 
 /// Whether the durable part changed.
@@ -152,9 +167,12 @@ impl Acceptor {
         if purpose == Purpose::Takeover {
             // Not needed for safety, which is settled at accept: a holder whose ballot is passed
             // has to prepare again, so nobody should pass it in vain.
+            // Neither hold nor manual ticket stops a promise: this acceptor may have missed their
+            // end, and whoever takes over looks at what a majority has.
             match self.obliged(ctx) {
-                Some(obliged) if obliged.left_ms.is_none() => return Err(Reason::OnHold),
-                Some(obliged) if obliged.owner != Some(from) => return Err(Reason::Obliged),
+                Some(obliged) if obliged.left_ms.is_some() && obliged.owner != Some(from) => {
+                    return Err(Reason::Obliged);
+                }
                 _ => {}
             }
         }
@@ -208,10 +226,15 @@ impl Acceptor {
         if forced && offer.accepted.seq == 1 {
             return Ok(());
         }
+        // Values are made from what a majority has, and nobody but its holder, or force, ends a
+        // hold or a manual grant: a value made from a newer one than this acceptor's shows that
+        // it missed the end. Leases are different: they end by time alone.
+        let missed = offer.replaces > self.accepted_key();
         let same_term = self.value().is_some_and(|last| last.term == value.term);
         if let Some(last) = self.value()
             && last.hold.is_some()
             && last.is_held()
+            && !missed
             && !(same_term && (value.is_held() || offer.from == last.owner))
         {
             return Err(Reason::OnHold);
@@ -222,7 +245,7 @@ impl Acceptor {
         let Some(obligation) = self.obligation.filter(|o| o.is_running(ctx.now)) else {
             return Ok(());
         };
-        if !ctx.rules.obligation_at_accept() {
+        if !ctx.rules.obligation_at_accept() || (missed && obligation.until == Time::NEVER) {
             return Ok(());
         }
         let allowed = value.owner == obligation.owner
@@ -288,15 +311,15 @@ impl Acceptor {
         });
     }
 
-    /// The holder's lease goes on. Writes nothing: whom the acceptor owes is on disk since the
-    /// value was accepted, and a restarted acceptor counts the whole span again.
+    /// The holder's lease goes on. Writes nothing, as a rule: whom the acceptor owes is on disk
+    /// since the value was accepted, and a restarted acceptor counts the whole span again.
     pub(crate) fn renew(
         &mut self,
         ctx: &Context,
         from: MemberId,
         ballot: Ballot,
         seq: Seq,
-    ) -> Result<(), Reason> {
+    ) -> Result<Changed, Reason> {
         if !ctx.voting {
             return Err(Reason::Mute);
         }
@@ -311,12 +334,17 @@ impl Acceptor {
         let Some(accepted) = self.record.accepted.take() else {
             return Err(Reason::Missing);
         };
+        let before = self.record.owed;
         let own = accepted.value.owner == from && accepted.value.is_renewed();
         if own {
             self.extend(ctx, &accepted.value);
         }
         self.record.accepted = Some(accepted);
-        if own { Ok(()) } else { Err(Reason::Passed) }
+        if own {
+            Ok(before != self.record.owed)
+        } else {
+            Err(Reason::Passed)
+        }
     }
 
     /// A manual ticket's holder is protected without an end, so also by a member that lost its

@@ -59,7 +59,10 @@ impl Participant {
                     return self.refuse(t, Why::Changed);
                 }
                 job.step = Step::Start;
-                if held.started {
+                if self.now >= held.deadline {
+                    // On hold, and cut off: nobody can say that the wish is met.
+                    self.refuse_on_hold(t);
+                } else if held.started {
                     self.finish_done(t);
                 }
             }
@@ -289,6 +292,12 @@ impl Participant {
             self.refuse_on_hold(t);
             return None;
         }
+        let manual = current.filter(|value| value.is_held() && value.class.is_manual());
+        if force.is_none() && manual.is_some_and(|value| value.owner != self.me) {
+            // Nothing but its holder's release frees a manual ticket.
+            self.refuse(t, Why::MayRun);
+            return None;
+        }
         Some(self.new_grant(t, current, highest, force))
     }
 
@@ -301,7 +310,8 @@ impl Participant {
         let JobKind::Revoke { agreed, over_at } = &job.kind else {
             return None;
         };
-        let over = *agreed == Some(current.term) && self.now >= *over_at;
+        let over =
+            *agreed == Some(current.term) && self.now >= *over_at && !current.class.is_manual();
         if agreed.is_some_and(|term| term != current.term) {
             self.refuse_changed(t, Some(current));
             return None;

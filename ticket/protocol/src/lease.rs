@@ -161,7 +161,7 @@ impl Participant {
         let Some(lead) = &ticket.lead else { return };
         let (ballot, seq) = (lead.ballot, lead.seq);
         match ticket.acceptor.renew(&ctx, me, ballot, seq) {
-            Ok(()) => {
+            Ok(changed) => {
                 let mut agreed = MemberSet::default();
                 agreed.insert(me);
                 let renewal = Renewal {
@@ -170,6 +170,9 @@ impl Participant {
                     seq,
                 };
                 entries.push((t, renewal, agreed));
+                if changed {
+                    self.record_changed(t);
+                }
             }
             // A change is being agreed: that round renews the lease as well.
             Err(_) if ticket.proposal.round().is_some() => {}
@@ -289,13 +292,14 @@ impl Participant {
                     seq: lead.seq,
                     value: lead.value.clone(),
                 };
-                let (purpose, id) = (lead.purpose, ticket.id);
+                let (purpose, replaces, id) = (lead.purpose, lead.replaces, ticket.id);
                 self.send(
                     from,
                     Part::Accept {
                         ticket: id,
                         accepted,
                         purpose,
+                        replaces,
                         lease: true,
                         release: None,
                     },

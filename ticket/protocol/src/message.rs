@@ -216,6 +216,8 @@ pub enum Part {
         accepted: Accepted,
         /// What the ballot is for.
         purpose: Purpose,
+        /// The place of the value that it was made from. A hold that is older binds nobody.
+        replaces: Option<(Ballot, Seq)>,
         /// Whether this is the owner's own round and renews its lease.
         lease: bool,
         /// The term whose holder, the sender, confirms that nothing of it runs any more.

@@ -62,16 +62,13 @@ impl Participant {
     fn propose(&mut self, t: usize, wish: Wish) {
         // With a lead the value that a majority has is known, and the next may follow at once.
         if let (Wish::Own | Wish::Release, Some(lead)) = (wish, &self.tickets[t].lead) {
-            let (ballot, purpose, seq) = (lead.ballot, lead.purpose, lead.seq + 1);
+            let (ballot, purpose, last) = (lead.ballot, lead.purpose, lead.seq);
             let value = lead.value.clone();
             match self.change(t, wish, Some(&value), Term::NONE) {
                 Some(change) => {
-                    let accepted = Accepted {
-                        ballot,
-                        seq,
-                        value: change.value,
-                    };
-                    self.start_accept(t, wish, purpose, accepted, change.lease, change.release);
+                    let place = (ballot, last + 1);
+                    let offer = self.offer(place, purpose, Some((ballot, last)), change);
+                    self.start_accept(t, wish, offer);
                 }
                 None => self.wish_gone(t, wish),
             }
@@ -148,39 +145,51 @@ impl Participant {
         self.send_round(t);
     }
 
-    fn start_accept(
-        &mut self,
-        t: usize,
-        wish: Wish,
+    fn offer(
+        &self,
+        (ballot, seq): (Ballot, Seq),
         purpose: Purpose,
-        accepted: Accepted,
-        lease: bool,
-        release: Option<Term>,
-    ) {
+        replaces: Option<(Ballot, Seq)>,
+        change: Change,
+    ) -> Offer {
+        let Change {
+            value,
+            lease,
+            release,
+        } = change;
+        let accepted = Accepted { ballot, seq, value };
+        Offer {
+            from: self.me,
+            accepted,
+            purpose,
+            replaces,
+            lease,
+            release,
+        }
+    }
+
+    fn start_accept(&mut self, t: usize, wish: Wish, offer: Offer) {
         let ctx = self.context();
         let me = self.me;
         let own_first = ctx.rules.own_acceptor_first();
-        let (ballot, seq, id) = (accepted.ballot, accepted.seq, self.tickets[t].id);
-        let offer = Offer {
-            from: me,
-            accepted: accepted.clone(),
-            purpose,
-            lease,
-            release,
-        };
+        let (ballot, seq, id) = (
+            offer.accepted.ballot,
+            offer.accepted.seq,
+            self.tickets[t].id,
+        );
         if own_first {
-            match self.tickets[t].acceptor.accept(&ctx, offer) {
+            match self.tickets[t].acceptor.accept(&ctx, offer.clone()) {
                 Ok(_) => self.record_changed(t),
                 Err(reason) => return self.not_even_own(t, wish, reason),
             }
-            self.learn(t, accepted.clone());
+            self.learn(t, offer.accepted.clone());
         }
         let gate = if own_first {
             self.tickets[t].changed_at
         } else {
             0
         };
-        let round = self.round(wish, ballot, purpose, gate);
+        let round = self.round(wish, ballot, offer.purpose, gate);
         let own = if own_first {
             Part::Accepted {
                 ticket: id,
@@ -188,21 +197,10 @@ impl Participant {
                 seq,
             }
         } else {
-            Part::Accept {
-                ticket: id,
-                accepted: accepted.clone(),
-                purpose,
-                lease,
-                release,
-            }
+            offer.part(id)
         };
         self.note_sent(t);
-        self.tickets[t].proposal = Proposal::Accepting {
-            round,
-            accepted,
-            lease,
-            release,
-        };
+        self.tickets[t].proposal = Proposal::Accepting { round, offer };
         self.send_stored(gate, me, own);
         self.send_round(t);
     }
@@ -222,21 +220,10 @@ impl Participant {
                 ballot: round.ballot,
                 purpose: round.purpose,
             },
-            Proposal::Accepting {
-                round,
-                accepted,
-                lease,
-                release,
-            } => Part::Accept {
-                ticket: id,
-                accepted: accepted.clone(),
-                purpose: round.purpose,
-                lease: *lease,
-                release: *release,
-            },
+            Proposal::Accepting { offer, .. } => offer.part(id),
         };
         let release = match &ticket.proposal {
-            Proposal::Accepting { release, .. } => *release,
+            Proposal::Accepting { offer, .. } => offer.release,
             _ => None,
         };
         for p in 0..self.peers.len() {
@@ -356,19 +343,15 @@ impl Participant {
             best.as_ref().map(|best| &best.value),
             highest,
         );
+        let replaces = best.as_ref().map(|best| (best.ballot, best.seq));
         if let Some(best) = best {
             self.learn(t, best);
         }
         self.touch(t);
         match change {
             Some(change) => {
-                let accepted = Accepted {
-                    ballot: round.ballot,
-                    seq: 1,
-                    value: change.value,
-                };
-                let (lease, release) = (change.lease, change.release);
-                self.start_accept(t, round.wish, round.purpose, accepted, lease, release);
+                let offer = self.offer((round.ballot, 1), round.purpose, replaces, change);
+                self.start_accept(t, round.wish, offer);
             }
             None => self.wish_gone(t, round.wish),
         }
@@ -385,13 +368,11 @@ impl Participant {
         let Some(t) = self.ticket_index(ticket) else {
             return;
         };
-        let Proposal::Accepting {
-            round, accepted, ..
-        } = &mut self.tickets[t].proposal
-        else {
+        let Proposal::Accepting { round, offer } = &mut self.tickets[t].proposal else {
             return;
         };
-        if (accepted.ballot, accepted.seq) != (ballot, seq) || now >= round.base.after(late) {
+        let place = (offer.accepted.ballot, offer.accepted.seq);
+        if place != (ballot, seq) || now >= round.base.after(late) {
             return;
         }
         round.agreed.insert(from);
@@ -399,25 +380,26 @@ impl Participant {
             return;
         }
         let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
-        let Proposal::Accepting {
-            round,
-            accepted,
-            lease,
-            ..
-        } = proposal
-        else {
+        let Proposal::Accepting { round, offer } = proposal else {
             return;
         };
+        let Offer {
+            accepted,
+            replaces,
+            lease,
+            ..
+        } = offer;
         let ticket = &mut self.tickets[t];
         ticket.tries = 0;
         ticket.retry_at = now;
-        let lead = Lead {
+        let (purpose, value) = (round.purpose, accepted.value.clone());
+        ticket.lead = Some(Lead {
             ballot,
-            purpose: round.purpose,
+            purpose,
             seq,
-            value: accepted.value.clone(),
-        };
-        ticket.lead = Some(lead);
+            value,
+            replaces,
+        });
         self.learn(t, accepted.clone());
         self.touch(t);
         let base = if self.config.rules.lease_from_send() {
@@ -449,7 +431,7 @@ impl Participant {
         let same_step = match &ticket.proposal {
             Proposal::Idle => false,
             Proposal::Preparing { .. } => seq.is_none(),
-            Proposal::Accepting { accepted, .. } => seq == Some(accepted.seq),
+            Proposal::Accepting { offer, .. } => seq == Some(offer.accepted.seq),
         };
         if let Some(round) = ticket.proposal.round_mut()
             && round.ballot == ballot

@@ -249,6 +249,16 @@ impl Participant {
         }
         self.tickets[t].holding = Holding::None;
         let me = self.me;
+        let highest = self.tickets[t].acceptor.record.max_term;
+        if let Some((term, _)) = held.filter(|&(term, _)| term > highest) {
+            // The guard knows of a grant that this member's own state does not.
+            self.tickets[t].acceptor.record.max_term = term;
+            if self.memory.voting {
+                self.lose_memory(format!(
+                    "the guard holds term {term}, the state ends at {highest}"
+                ));
+            }
+        }
         let record = &self.tickets[t].acceptor.record;
         let resigned = record.resigned;
         let own = record.accepted.as_ref().map(|own| own.value.clone());

@@ -1,6 +1,6 @@
 //! What a member knows of one ticket: its own acceptor, its own proposals, its own grant.
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Offer};
 use crate::command::{Progress, Step};
 use crate::config::TicketConfig;
 use crate::effect::StopCause;
@@ -122,6 +122,8 @@ pub(crate) struct Lead {
     pub(crate) purpose: Purpose,
     pub(crate) seq: Seq,
     pub(crate) value: Value,
+    /// The place of the value that it was made from.
+    pub(crate) replaces: Option<(Ballot, Seq)>,
 }
 
 /// What a proposal is for.
@@ -173,9 +175,7 @@ pub(crate) enum Proposal {
     },
     Accepting {
         round: Round,
-        accepted: Accepted,
-        lease: bool,
-        release: Option<Term>,
+        offer: Offer,
     },
 }
 

@@ -80,6 +80,7 @@ impl Participant {
                 ticket,
                 accepted,
                 purpose,
+                replaces,
                 lease,
                 release,
             } => {
@@ -87,6 +88,7 @@ impl Participant {
                     from,
                     accepted,
                     purpose,
+                    replaces,
                     lease,
                     release,
                 };
@@ -267,7 +269,12 @@ impl Participant {
             };
             let acceptor = &mut self.tickets[t].acceptor;
             match acceptor.renew(&ctx, from, ballot, renewal.seq) {
-                Ok(()) => gate = gate.max(self.answer_gate(t)),
+                Ok(changed) => {
+                    if changed {
+                        self.record_changed(t);
+                    }
+                    gate = gate.max(self.answer_gate(t));
+                }
                 Err(reason) => {
                     let refusal = acceptor.refusal(&ctx, reason);
                     refused.push((renewal.ticket, refusal));
