@@ -22,14 +22,16 @@ impl Controller {
         let configured = self.dependents.get(ticket).into_iter().flatten();
         let mut names: BTreeSet<String> = configured.map(|d| d.resource.clone()).collect();
         names.extend(self.gate.started_with(ticket).map(str::to_owned));
-        self.states
-            .keys()
-            .filter(|state| names.contains(dependents::plain_id(state)))
-            .cloned()
-            .chain(names.iter().cloned())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+        let mut instances = Vec::new();
+        for name in &names {
+            // Instances of a globally unique clone are known as `NAME:N`.
+            let from = format!("{name}:");
+            let range = self.states.range(from.clone()..);
+            let own = range.take_while(|(known, _)| known.starts_with(&from));
+            instances.extend(own.map(|(known, _)| known.clone()));
+        }
+        names.extend(instances);
+        names.into_iter().collect()
     }
 
     pub(crate) fn state(&self, resource: &str) -> State {

@@ -62,7 +62,10 @@ struct Daemon {
     control: Control,
     asks: Option<mpsc::Sender<Ask>>,
     guard: Option<State>,
-    shown: Vec<TicketStatus>,
+    /// What subscribers were told last, by ticket.
+    shown: BTreeMap<String, TicketStatus>,
+    /// What systemd was told last.
+    told: String,
     /// Starts under tickets whose left processes the guard is to know.
     collecting: BTreeMap<u64, Vec<Holding>>,
     saving: bool,
@@ -126,8 +129,9 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
         control,
         asks,
         guard: held,
-        shown: Vec::new(),
+        shown: BTreeMap::new(),
         collecting: BTreeMap::new(),
+        told: String::new(),
         saving: false,
         saved,
         left: None,
@@ -328,14 +332,29 @@ impl Daemon {
         while let Some(effect) = self.controller.poll_effect() {
             self.effect(effect);
         }
-        let tickets = self.controller.tickets();
-        let tickets: Vec<TicketStatus> = tickets.into_iter().map(|view| self.shown(view)).collect();
-        for ticket in &tickets {
-            if !self.shown.contains(ticket) {
-                self.control.publish(Event::Ticket(ticket.clone()));
+        for view in self.controller.tickets() {
+            let status = self.shown(view);
+            if self.shown.get(&status.ticket) != Some(&status) {
+                self.control.publish(Event::Ticket(status.clone()));
+                self.shown.insert(status.ticket.clone(), status);
             }
         }
-        self.shown = tickets;
+        self.tell_systemd();
+    }
+
+    /// The line that `systemctl status` shows.
+    fn tell_systemd(&mut self) {
+        let granted = self.shown.values().filter(|ticket| ticket.granted).count();
+        let text = format!(
+            "{granted} of {} tickets granted, protection {}",
+            self.shown.len(),
+            self.protection().name()
+        );
+        if text != self.told {
+            // Nobody listens outside systemd.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&text)]);
+            self.told = text;
+        }
     }
 
     fn effect(&mut self, effect: Effect) {

@@ -262,3 +262,104 @@ fn verbs_print_and_exit() {
     assert!(!node.serves());
     std::thread::sleep(Duration::from_millis(1));
 }
+
+#[test]
+fn a_service_that_hides_is_still_ended() {
+    let mut node = Node::new(&cib("t", ""));
+    node.tell("hide");
+    node.start_guarded();
+    node.run_under(5, SHORT);
+    node.signal(Signal::KILL);
+    until("the service is gone", || (!node.serves()).then_some(()));
+}
+
+#[test]
+fn a_ticket_can_come_back_after_a_hung_start() {
+    let mut node = Node::new(&cib("t", ""));
+    node.tell("hang-start");
+    node.start_guarded();
+    node.ask(Do::Lease(node.lease(5, SHORT))).unwrap();
+    until("it is starting", || {
+        (node.state("web") == ResourceState::Starting).then_some(())
+    });
+    until("it is quiet", || node.ticket().quiet.then_some(()));
+    fs::remove_file(node.path("hang-start")).unwrap();
+    node.ask(Do::Lease(node.lease(6, FAR))).unwrap();
+    until("it runs", || node.ticket().started.then_some(()));
+}
+
+#[test]
+fn what_has_no_process_is_named() {
+    let mut node = Node::new(&cib("t", ""));
+    node.tell("no-process");
+    node.start_guarded();
+    node.run_under(5, FAR);
+    let problems = until("it is named", || {
+        let problems = node.ticket().problems;
+        (!problems.is_empty()).then_some(problems)
+    });
+    assert!(problems[0].contains("without a process"), "{problems:?}");
+    assert!(node.verb(&["status"]).1.contains("without a process"));
+}
+
+#[test]
+fn unmanaged_keeps_the_deadline_and_the_command_says_so() {
+    let mut node = Node::new(&cib("t", ""));
+    node.start_guarded();
+    node.run_under(5, SHORT);
+    let meta = r#"<meta_attributes id="m"><nvpair id="m1" name="is-managed" value="false"/></meta_attributes>"#;
+    let answer = node
+        .ask(Do::CibReplace {
+            xml: cib("t", meta),
+        })
+        .unwrap();
+    let Answer::Replaced { notes, .. } = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(
+        notes.iter().any(|note| note.contains("web is unmanaged")),
+        "{notes:?}"
+    );
+    assert_eq!(node.ticket().hold.unwrap(), "web is unmanaged");
+    until("the guard ends it", || (!node.serves()).then_some(()));
+    assert!(
+        !node.log().contains(&"stop".to_owned()),
+        "the cluster does not touch it"
+    );
+}
+
+#[test]
+fn frozen_under_an_agreed_hold_it_stays() {
+    let mut node =
+        Node::new(&cib("t", "").replace("loss-policy=\"stop\"", "loss-policy=\"freeze\""));
+    node.start_guarded();
+    let deadline_ns = node.run_under(5, SHORT);
+    assert!(node.ticket().hold.unwrap().contains("freeze"));
+    let mut lease = node.lease(5, SHORT);
+    (lease.generation, lease.hold, lease.deadline_ns) = (2, true, Some(deadline_ns));
+    node.hold(5);
+    node.ask(Do::Lease(lease)).unwrap();
+    until("the lease is over", || {
+        (!node.ticket().granted).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(node.serves());
+    assert_eq!(node.log(), ["start"]);
+}
+
+#[test]
+fn a_group_starts_and_stops_in_order() {
+    let mut node = Node::new(&support::group());
+    node.start_guarded();
+    until("it was probed", || {
+        (node.state("b") == ResourceState::Stopped).then_some(())
+    });
+    node.ask(Do::Lease(node.lease(5, FAR))).unwrap();
+    until("all run", || node.ticket().started.then_some(()));
+    assert_eq!(node.log(), ["a start", "b start", "c start"]);
+    let mut lease = node.lease(5, FAR);
+    (lease.generation, lease.stop) = (2, true);
+    node.ask(Do::Lease(lease)).unwrap();
+    until("it is quiet", || node.ticket().quiet.then_some(()));
+    assert_eq!(node.log()[3..], ["c stop", "b stop", "a stop"]);
+}

@@ -32,7 +32,7 @@ impl Daemon {
     }
 
     fn answer(&mut self, peer: u64, request: Do) -> Result<Answer, ErrorBody> {
-        if self.left.is_some() && !is_query(&request) {
+        if self.controller.is_stopping() && !is_query(&request) {
             return Err(ErrorBody::new(
                 ErrorCode::Unavailable,
                 "the daemon is stopping",

@@ -57,6 +57,7 @@ pub(crate) fn cib(ticket: &str, meta: &str) -> String {
 const AGENT: &str = r#"#!/bin/sh
 alive() {
     test -e "$D/broken" && return 1
+    test -e "$D/there" && return 0
     # A process that nobody has reaped yet does not serve.
     grep -q '^State:.[^ZX]' "/proc/$(cat "$D/pid" 2>/dev/null)/status" 2>/dev/null
 }
@@ -65,16 +66,57 @@ start)
     echo start >>"$D/log"; env >"$D/environment"
     test -e "$D/hang-start" && sleep 1000
     rm -f "$D/broken"; alive && exit 0
-    sleep 10000 </dev/null >/dev/null 2>&1 &
-    echo $! >"$D/pid"; exit 0;;
+    test -e "$D/no-process" && { touch "$D/there"; exit 0; }
+    if test -e "$D/hide"; then
+        # No marker, no parent, a session of its own.
+        env -i setsid sh -c "echo \$\$ >'$D/pid'; exec sleep 10000" </dev/null >/dev/null 2>&1 &
+        while ! test -s "$D/pid"; do sleep 0.01; done
+    else
+        sleep 10000 </dev/null >/dev/null 2>&1 &
+        echo $! >"$D/pid"
+    fi
+    exit 0;;
 stop)
     echo stop >>"$D/log"
     test -e "$D/hang-stop" && sleep 1000
     test -e "$D/pid" && kill -9 "$(cat "$D/pid")" 2>/dev/null
-    rm -f "$D/pid"; exit 0;;
+    rm -f "$D/pid" "$D/there"; exit 0;;
 monitor) alive && exit 0; exit 7;;
 esac
 exit 3
+"#;
+
+/// Three members in a group behind ticket `t`; one of them is ordered and placed by constraints alone.
+pub(crate) fn group() -> String {
+    let primitive =
+        |id: &str| format!(r#"<primitive id="{id}" class="ocf" provider="test" type="state"/>"#);
+    let resources = format!(
+        r#"<group id="g">{}{}</group>{}"#,
+        primitive("a"),
+        primitive("b"),
+        primitive("c")
+    );
+    let constraints = r#"<rsc_ticket id="t1" rsc="g" ticket="t" loss-policy="stop"/>
+        <rsc_ticket id="t2" rsc="c" ticket="t" loss-policy="stop"/>
+        <rsc_order id="o1" first="g" then="c"/>
+        <rsc_colocation id="c1" rsc="c" with-rsc="g" score="INFINITY"/>
+        <rsc_location id="l1" rsc="g" node="n" score="100"/></constraints>"#;
+    let whole = cib("", "");
+    let (head, rest) = whole.split_once("<resources>").unwrap();
+    let (_, tail) = rest.split_once("</resources>").unwrap();
+    let tail = tail.replacen("</constraints>", constraints, 1);
+    format!("{head}<resources>{resources}</resources>{tail}")
+}
+
+/// An agent whose state is a file.
+const STATE: &str = r#"#!/bin/sh
+R=$OCF_RESOURCE_INSTANCE
+case $1 in
+start) echo "$R start" >>"$D/log"; touch "$D/on-$R";;
+stop) echo "$R stop" >>"$D/log"; rm -f "$D/on-$R";;
+monitor) test -e "$D/on-$R" || exit 7;;
+esac
+exit 0
 "#;
 
 /// Prints what no agent should, and exits with what no agent may.
@@ -95,8 +137,10 @@ impl Node {
         let agents = dir.path().join("agents/test");
         fs::create_dir_all(&agents).unwrap();
         let agent = AGENT.replace("$D", &dir.path().display().to_string());
+        let state = STATE.replace("$D", &dir.path().display().to_string());
         for (name, mode, text) in [
             ("web", 0o755, agent.as_str()),
+            ("state", 0o755, state.as_str()),
             ("plain", 0o644, GARBAGE),
             ("garbage", 0o755, GARBAGE),
         ] {
@@ -281,6 +325,18 @@ impl Node {
         self.ask(Do::Lease(lease)).unwrap();
         until("it runs", || self.ticket().started.then_some(()));
         deadline_ns
+    }
+
+    /// The site agent tells the guard that the majority agreed to a hold.
+    pub(crate) fn hold(&self, term: u64) {
+        let mut client = Client::connect(&self.path("guard.sock"), PATIENCE).unwrap();
+        client
+            .guard(guard::Do::Hold(guard::Hold {
+                ticket: "t".into(),
+                term,
+                on: true,
+            }))
+            .unwrap();
     }
 
     pub(crate) fn held(&self) -> Vec<Held> {
