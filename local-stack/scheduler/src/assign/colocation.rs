@@ -213,7 +213,12 @@ impl<'a> Plan<'a> {
         if for_dependent {
             return match self.rsc[dependent].variant {
                 Variant::Group => match self.rsc[dependent].children.first().copied() {
-                    Some(first) => self.apply_colocation(first, primary, col, true),
+                    Some(first) => {
+                        let added = self.apply_colocation(first, primary, col, true);
+                        let priority = &mut self.rsc[dependent].promotion_priority;
+                        *priority = text::add(added, *priority);
+                        added
+                    }
                     None => 0,
                 },
                 _ => self.apply_colocation(dependent, primary, col, false),

@@ -94,11 +94,9 @@ impl<'a> Plan<'a> {
                 slot.score = text::add(index, slot.score);
             }
         }
-        for id in self.this_with_colocations(clone) {
-            self.merge_for_promotion(clone, id, true);
-        }
+        // Where the clone itself is the dependent counts in the instances' priorities already.
         for id in self.with_this_colocations(clone) {
-            self.merge_for_promotion(clone, id, false);
+            self.merge_for_promotion(clone, id);
         }
         if self.ticket_prevents_promotion(clone) {
             self.add_score(clone, None, -INFINITY);
@@ -126,19 +124,13 @@ impl<'a> Plan<'a> {
         self.rsc[clone].children = instances;
     }
 
-    fn merge_for_promotion(&mut self, clone: RscId, id: ColId, as_dependent: bool) {
+    fn merge_for_promotion(&mut self, clone: RscId, id: ColId) {
         let col = &self.col[id];
-        let (other, merge) = if as_dependent {
-            if col.dependent_role != Role::Promoted {
-                return;
-            }
-            (col.primary, Merge { active: col.score < INFINITY, ..Merge::default() })
-        } else {
-            if col.primary_role != Role::Promoted || !self.has_influence(col, None) {
-                return;
-            }
-            (col.dependent, Merge { active: true, nonnegative: true, this_with: false })
-        };
+        if col.primary_role != Role::Promoted || !self.has_influence(col, None) {
+            return;
+        }
+        let merge = Merge { active: true, nonnegative: true, this_with: false };
+        let other = col.dependent;
         let factor = factor_of(col.score);
         let mut nodes = Some(self.rsc[clone].allowed.clone());
         self.add_colocated_scores(other, Some(clone), &mut nodes, Some(id), factor, merge);

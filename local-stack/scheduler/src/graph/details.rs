@@ -128,6 +128,9 @@ impl<'a> Plan<'a> {
         }
         match (rsc, node) {
             (Some(rsc), _) => {
+                if let Some(address) = self.rsc[rsc].meta("external-ip") {
+                    attributes.insert("pcmk_external_ip".to_owned(), address.to_owned());
+                }
                 self.add_resource_meta(rsc, &mut attributes);
                 self.add_host(rsc, action, &mut attributes);
             }
