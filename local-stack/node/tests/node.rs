@@ -363,3 +363,30 @@ fn a_group_starts_and_stops_in_order() {
     until("it is quiet", || node.ticket().quiet.then_some(()));
     assert_eq!(node.log()[3..], ["c stop", "b stop", "a stop"]);
 }
+
+#[test]
+fn a_lost_ticket_demotes_where_that_is_the_policy() {
+    let mut node = Node::new(&support::promotable());
+    node.start_guarded();
+    until("it runs unpromoted", || {
+        (node.state("p") == ResourceState::Started).then_some(())
+    });
+    assert!(node.ticket().quiet, "unpromoted is quiet");
+    node.ask(Do::Lease(node.lease(5, SHORT))).unwrap();
+    until("it is promoted", || {
+        (node.state("p") == ResourceState::Promoted).then_some(())
+    });
+    until("it is demoted", || node.ticket().quiet.then_some(()));
+    assert_eq!(node.log(), ["p start", "p promote 5", "p demote"]);
+    assert_eq!(node.state("p"), ResourceState::Started);
+}
+
+#[test]
+fn one_node_alone_is_fenced_by_its_guard() {
+    let mut node = Node::new(&support::fenced());
+    node.start_guarded();
+    node.run_under(5, SHORT);
+    node.tell("hang-stop");
+    until("the service is gone", || (!node.serves()).then_some(()));
+    until("it is quiet", || node.ticket().quiet.then_some(()));
+}

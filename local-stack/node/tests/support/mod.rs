@@ -101,6 +101,33 @@ pub(crate) fn group() -> String {
         <rsc_order id="o1" first="g" then="c"/>
         <rsc_colocation id="c1" rsc="c" with-rsc="g" score="INFINITY"/>
         <rsc_location id="l1" rsc="g" node="n" score="100"/></constraints>"#;
+    with(&resources, constraints)
+}
+
+/// A promotable clone whose promoted role depends on ticket `t`.
+pub(crate) fn promotable() -> String {
+    let resources = r#"<clone id="c"><meta_attributes id="c-m">
+        <nvpair id="c-m1" name="promotable" value="true"/></meta_attributes>
+        <primitive id="p" class="ocf" provider="test" type="state"/></clone>"#;
+    let constraints = r#"<rsc_ticket id="t1" rsc="c" rsc-role="Promoted" ticket="t" loss-policy="demote"/>
+        <rsc_location id="l1" rsc="c" role="Promoted" node="n" score="100"/></constraints>"#;
+    with(resources, constraints)
+}
+
+/// The service under loss policy fence, with a fencing device that nobody can run.
+pub(crate) fn fenced() -> String {
+    let device =
+        r#"<primitive id="fence" class="stonith" type="fence_nobody"/><primitive id="web""#;
+    cib("t", "")
+        .replace("loss-policy=\"stop\"", "loss-policy=\"fence\"")
+        .replace(
+            r#"name="stonith-enabled" value="false""#,
+            r#"name="stonith-enabled" value="true""#,
+        )
+        .replace(r#"<primitive id="web""#, device)
+}
+
+fn with(resources: &str, constraints: &str) -> String {
     let whole = cib("", "");
     let (head, rest) = whole.split_once("<resources>").unwrap();
     let (_, tail) = rest.split_once("</resources>").unwrap();
@@ -113,8 +140,10 @@ const STATE: &str = r#"#!/bin/sh
 R=$OCF_RESOURCE_INSTANCE
 case $1 in
 start) echo "$R start" >>"$D/log"; touch "$D/on-$R";;
-stop) echo "$R stop" >>"$D/log"; rm -f "$D/on-$R";;
-monitor) test -e "$D/on-$R" || exit 7;;
+stop) echo "$R stop" >>"$D/log"; rm -f "$D/on-$R" "$D/promoted-$R";;
+promote) echo "$R promote $INTERLOCK_TERM" >>"$D/log"; touch "$D/promoted-$R";;
+demote) echo "$R demote" >>"$D/log"; rm -f "$D/promoted-$R";;
+monitor) test -e "$D/promoted-$R" && exit 8; test -e "$D/on-$R" || exit 7;;
 esac
 exit 0
 "#;
