@@ -117,3 +117,6 @@ async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> String {
     let _cut = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&kept).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,3 +331,6 @@ impl Cluster for Nothing {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,11 +126,6 @@ impl Control {
             None => std::future::pending().await,
         }
     }
-
-    /// A request that is there already.
-    pub(crate) fn ready(&mut self) -> Option<Asked> {
-        self.requests.try_recv().ok()
-    }
 }
 
 impl Drop for Control {

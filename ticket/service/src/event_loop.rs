@@ -198,15 +198,13 @@ impl EventLoop {
         }
     }
 
-    /// An input that is there already.
+    /// An input of the cluster or a member that is there already. Clients wait for their turn: a
+    /// view of many tickets takes a while, and several at once must not hold up a renewal.
     fn ready_input(&mut self) -> Option<Input> {
         if let Ok(report) = self.reports.try_recv() {
             return Some(Input::Report(report));
         }
-        if let Some(event) = self.members.try_recv() {
-            return Some(Input::Member(event));
-        }
-        self.control.ready().map(Input::Asked)
+        self.members.try_recv().map(Input::Member)
     }
 
     fn handle(&mut self, input: Input) {
