@@ -1,5 +1,7 @@
 //! How colocations move scores.
 
+use std::borrow::Cow;
+
 use super::Nodes;
 use crate::constraint::Colocation;
 use crate::ids::{ColId, Id as _, NodeId, RscId};
@@ -297,26 +299,34 @@ impl<'a> Plan<'a> {
         primary: RscId,
         col: &Colocation<'a>,
     ) -> i32 {
-        let (Some(there), Some(here)) = (self.rsc[primary].assigned, self.rsc[dependent].assigned)
-        else {
+        let Some(here) = self.rsc[dependent].assigned else {
             return 0;
         };
-        let mandatory = col.score == INFINITY && col.dependent_role == Role::Promoted;
-        let r = &self.rsc[dependent];
-        let before = r.promotion_priority;
-        if !self.same_value((here, dependent), (there, primary), col.attribute) {
-            if mandatory {
-                self.rsc[dependent].promotion_priority = -INFINITY;
+        let there = self.rsc[primary].assigned;
+        if there.is_some() && col.primary_role != Role::Unknown {
+            let player = &self.rsc[self.role_player(primary)];
+            if col.primary_role != player.next_role {
+                return 0;
             }
-            return self.rsc[dependent].promotion_priority - before;
         }
-        let player = &self.rsc[self.role_player(primary)];
-        if col.primary_role != Role::Unknown && col.primary_role != player.next_role {
-            return 0;
-        }
-        let factor = if col.dependent_role == Role::Unpromoted { -1 } else { 1 };
-        self.rsc[dependent].promotion_priority = text::add(factor * col.score, before);
-        self.rsc[dependent].promotion_priority - before
+        let same = match there {
+            Some(there) => self.same_value((here, dependent), (there, primary), col.attribute),
+            None => self.colocation_value(here, col.attribute, dependent).is_none(),
+        };
+        let factor = if !same {
+            if col.score != INFINITY || col.dependent_role != Role::Promoted {
+                return 0;
+            }
+            -1
+        } else if col.dependent_role == Role::Unpromoted {
+            -1
+        } else {
+            1
+        };
+        let added = factor * col.score;
+        let priority = &mut self.rsc[dependent].promotion_priority;
+        *priority = text::add(added, *priority);
+        added
     }
 
     /// Bans a dependent from where the primary will not be; adds the primary's scores.
@@ -340,9 +350,45 @@ impl<'a> Plan<'a> {
 
     // --- merging the preferences of dependents ---
 
-    fn best_matching(&self, rsc: RscId, attribute: &str, value: Option<&str>) -> i32 {
+    /// Scores of a resource as its primary sees them. The locations of a group are added to its first
+    /// member only; where another member is itself configured to be with something, they count
+    /// there too.
+    fn scores_for_primary(&self, source: RscId, col: &Colocation<'a>) -> Cow<'_, Nodes> {
+        let own = Cow::Borrowed(&self.rsc[source].allowed);
+        let Some(group) = self.rsc[source].parent else {
+            return own;
+        };
+        let g = &self.rsc[group];
+        if source != col.dependent
+            || !col.explicit
+            || g.variant != Variant::Group
+            || g.children.first() == Some(&source)
+        {
+            return own;
+        }
+        let mut scores = own.into_owned();
+        for location in self.loc.iter().filter(|l| l.rsc == group) {
+            if location.role > Role::Unknown && location.role != self.rsc[source].next_role {
+                continue;
+            }
+            for (node, score) in &location.nodes {
+                if let Some(slot) = scores.get_mut(node.at()).filter(|s| s.present) {
+                    slot.score = text::add(slot.score, *score);
+                }
+            }
+        }
+        Cow::Owned(scores)
+    }
+
+    fn best_matching(
+        &self,
+        rsc: RscId,
+        scores: &Nodes,
+        attribute: &str,
+        value: Option<&str>,
+    ) -> i32 {
         let mut best = -INFINITY;
-        for (index, slot) in self.rsc[rsc].allowed.iter().enumerate() {
+        for (index, slot) in scores.iter().enumerate() {
             let node = NodeId::new(index);
             if slot.present && slot.score > best && self.available(node, false) {
                 let same = match (value, self.colocation_value(node, attribute, rsc)) {
@@ -371,6 +417,7 @@ impl<'a> Plan<'a> {
         factor: f32,
         only_positive: bool,
     ) {
+        let scores = self.scores_for_primary(source, col);
         let by_name = col.attribute == "#uname" && !self.is_bundled(source);
         for (index, slot) in nodes.iter_mut().enumerate().filter(|(_, s)| s.present) {
             let node = NodeId::new(index);
@@ -378,10 +425,10 @@ impl<'a> Plan<'a> {
             let own = value.is_some_and(|v| v.eq_ignore_ascii_case(self.node[node].name));
             let score = if by_name && own {
                 // A name belongs to one node only.
-                let slot = self.slot(source, node).filter(|_| self.available(node, false));
+                let slot = scores.get(index).filter(|s| s.present && self.available(node, false));
                 slot.map_or(-INFINITY, |s| s.score.max(-INFINITY))
             } else {
-                self.best_matching(source, col.attribute, value)
+                self.best_matching(source, &scores, col.attribute, value)
             };
             if factor < 0.0
                 && score < 0

@@ -83,7 +83,7 @@ impl<'a> Plan<'a> {
         if self.rsc[clone].is(RscFlags::PROMOTION_CONSTRAINED) {
             return;
         }
-        self.rsc[clone].flags.set(RscFlags::PROMOTION_CONSTRAINED);
+        self.rsc[clone].flags.set(RscFlags::PROMOTION_CONSTRAINED | RscFlags::UPDATING_NODES);
         let instances = self.rsc[clone].children.clone();
         for &instance in &instances {
             let index = self.rsc[instance].sort_index;
@@ -106,6 +106,8 @@ impl<'a> Plan<'a> {
             let node = self.location(instance, false);
             if !r.is(RscFlags::MANAGED) && r.next_role == Role::Promoted {
                 self.rsc[instance].sort_index = INFINITY;
+            } else if node.is_none() {
+                self.rsc[instance].sort_index = -INFINITY;
             } else if let Some(node) = node.filter(|_| r.sort_index >= 0) {
                 let score = self.slot(clone, node).map_or(0, |s| s.score);
                 self.rsc[instance].sort_index = score;
@@ -122,6 +124,7 @@ impl<'a> Plan<'a> {
         });
         drop(plan);
         self.rsc[clone].children = instances;
+        self.rsc[clone].flags.clear(RscFlags::UPDATING_NODES);
     }
 
     fn merge_for_promotion(&mut self, clone: RscId, id: ColId) {
