@@ -175,6 +175,8 @@ pub enum Part {
         life: Life,
         /// The newest seen of it.
         seen: Seen,
+        /// The newest incarnation seen of its store: if this life is an older one, it is over.
+        incarnation: u32,
     },
     /// What is the newest that you have seen of me?
     SeenAsk,

@@ -146,6 +146,7 @@ impl Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Take,
+    /// Of nobody.
     Drop,
     /// Of an older state than we have seen of it.
     Stale,
@@ -185,8 +186,25 @@ impl Participant {
             Verdict::Drop => return false,
             Verdict::Stale => {
                 if let Some(peer) = self.peer(from) {
-                    let (life, seen) = (header.life, peer.seen);
-                    self.send(from, Part::Stale { life, seen });
+                    let life = header.life;
+                    let over = Seen {
+                        run: u32::MAX,
+                        nonce: 0,
+                        written: 0,
+                    };
+                    let seen = if peer.life == Some(life) {
+                        peer.seen
+                    } else {
+                        over
+                    };
+                    let newest = peer.life.filter(|newest| newest.store == life.store);
+                    let incarnation = newest.map_or(life.incarnation, |newest| newest.incarnation);
+                    let stale = Part::Stale {
+                        life,
+                        seen,
+                        incarnation,
+                    };
+                    self.send(from, stale);
                 }
                 return false;
             }
@@ -213,16 +231,21 @@ impl Participant {
         };
         let life = header.life;
         if peer.life != Some(life) {
-            if let Some((_, since)) = peer.retired.iter().find(|(retired, _)| *retired == life) {
-                if now.since(*since) > RETIRED_SPEAKS {
+            let retired = peer
+                .retired
+                .iter_mut()
+                .find(|(retired, _)| *retired == life);
+            if let Some((_, since)) = retired {
+                if *since != Time::NEVER && now.since(*since) > RETIRED_SPEAKS {
+                    *since = Time::NEVER;
                     self.event(Event::Alarm(Alarm::TwoCopies { member: from }));
                 }
-                return Verdict::Drop;
+                return Verdict::Stale;
             }
             let older =
                 |last: Life| last.store == life.store && last.incarnation > life.incarnation;
             if peer.life.is_some_and(older) {
-                return Verdict::Drop;
+                return Verdict::Stale;
             }
             let lost = peer.life.is_some();
             peer.forget_life(now);

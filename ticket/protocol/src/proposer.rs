@@ -325,7 +325,10 @@ impl Participant {
         else {
             return;
         };
-        let highest = max_term.max(self.tickets[t].acceptor.record.max_term);
+        let heard = self.tickets[t].known_place().0;
+        let highest = max_term
+            .max(self.tickets[t].acceptor.record.max_term)
+            .max(heard);
         self.note_obliged(t, &round);
         let waits = round.wish == Wish::Acquire(Purpose::Grant) && self.free_at(&round) > self.now;
         if waits && self.config.rules.obligation_at_accept() {

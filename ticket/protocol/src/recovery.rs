@@ -520,7 +520,7 @@ impl Participant {
         }
         let Some(newest) = newest else { return };
         if self.memory.is_behind(newest) {
-            return self.on_stale(from, life, newest);
+            return self.on_stale(from, life, newest, life.incarnation);
         }
         if let Some(peer) = self.peer_mut(from) {
             peer.confirmed = true;
@@ -534,8 +534,11 @@ impl Participant {
     }
 
     /// A peer has seen a newer state of this member than its own: the disk was rolled back.
-    pub(crate) fn on_stale(&mut self, from: MemberId, life: Life, seen: Seen) {
-        if life == self.memory.life && self.memory.is_behind(seen) && self.recovery.is_none() {
+    pub(crate) fn on_stale(&mut self, from: MemberId, life: Life, seen: Seen, incarnation: u32) {
+        let over = incarnation > life.incarnation;
+        if life == self.memory.life && (over || self.memory.is_behind(seen)) {
+            let newest = &mut self.memory.life.incarnation;
+            *newest = (*newest).max(incarnation);
             self.lose_memory(format!("{from} has seen a newer state of this member"));
         }
     }

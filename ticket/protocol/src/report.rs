@@ -308,6 +308,34 @@ impl Participant {
         }
     }
 
+    /// Says again what the last run said: an order of it to stop may still be under way, and the
+    /// stack may have restarted too.
+    fn reassert(&mut self, t: usize, own: &Value) {
+        let ticket = self.name(t);
+        let (term, standby) = (own.term, own.standby);
+        let Some(held) = self.tickets[t].held_mut() else {
+            return;
+        };
+        let deadline = (held.deadline != Time::NEVER).then_some(held.deadline);
+        if matches!(own.phase, Phase::Moving(_)) {
+            // Whoever asked for the move asks this run in vain: back to where it was.
+            let (ticket, stop) = (ticket.clone(), StopId(0));
+            self.order(ClusterCommand::Activate { ticket, term, stop });
+        }
+        let order = ClusterCommand::Grant {
+            ticket: ticket.clone(),
+            term,
+            deadline,
+            standby,
+        };
+        self.order(order);
+        self.order(ClusterCommand::Standby {
+            ticket,
+            term,
+            on: standby,
+        });
+    }
+
     /// Goes on with a term, if the guard still holds a valid deadline for it.
     fn resume(&mut self, t: usize, own: &Value, held: Option<(Term, Time)>) -> bool {
         let now = self.now;
@@ -325,8 +353,12 @@ impl Participant {
             term,
             deadline,
             value: own.clone(),
-            started: held.is_some(),
-            start_by: Time::NEVER,
+            started: false,
+            start_by: if manual {
+                Time::NEVER
+            } else {
+                now.after(own.class.lease() + own.class.acquire_after())
+            },
             grant_due: held.is_none(),
             stop: None,
             transfer: None,
@@ -341,13 +373,8 @@ impl Participant {
             ticket: ticket.clone(),
             term,
         });
-        if matches!(own.phase, Phase::Moving(_)) {
-            // Whoever asked for the move asks this run in vain: back to where it was.
-            self.order(ClusterCommand::Activate {
-                ticket,
-                term,
-                stop: StopId(0),
-            });
+        if held.is_some() && own.phase != Phase::Revoking {
+            self.reassert(t, own);
         }
         true
     }

@@ -13,7 +13,7 @@ use crate::command::{Command, Outcome, Progress, Refused, Step, Why};
 use crate::config::Role;
 use crate::effect::{ClusterCommand, Effect};
 use crate::ids::{MemberId, MemberSet, RequestId, Term, TicketId};
-use crate::message::{Ask, Obliged, Part};
+use crate::message::{Ask, Life, Obliged, Part};
 use crate::participant::Participant;
 use crate::proposer::obliged_until;
 use crate::ticket::{JobKind, Origin, place};
@@ -54,7 +54,8 @@ pub(crate) struct Errand {
     ask: Ask,
     deadline: Time,
     resend_at: Time,
-    sent: bool,
+    /// The life and run of the member that it was first sent to.
+    sent: Option<(Option<Life>, u32)>,
     step: Step,
 }
 
@@ -279,7 +280,7 @@ impl Participant {
                     ask,
                     deadline,
                     resend_at: Time::ZERO,
-                    sent: false,
+                    sent: None,
                     step: Step::Agree,
                 });
             }
@@ -405,7 +406,7 @@ impl Participant {
             },
             deadline,
             resend_at: Time::ZERO,
-            sent: false,
+            sent: None,
             step: Step::Grant,
         });
         self.run_errands();
@@ -433,7 +434,9 @@ impl Participant {
                 let errand = &mut self.errands[e];
                 errand.resend_at = again;
                 if connected {
-                    errand.sent = true;
+                    let place = self.peer(to).map(|peer| (peer.life, peer.seen.run));
+                    let errand = &mut self.errands[e];
+                    errand.sent = errand.sent.or(place);
                     let ticket = self.tickets[t].id;
                     self.send(
                         to,
@@ -453,7 +456,7 @@ impl Participant {
     fn errand_timed_out(&mut self, errand: &Errand) {
         let (holder, may_run_for) = self.may_run(errand.ticket);
         let missing = vec![errand.to];
-        let outcome = if errand.sent {
+        let outcome = if errand.sent.is_some() {
             Outcome::Unknown {
                 step: errand.step,
                 missing,
@@ -541,12 +544,38 @@ impl Participant {
         self.start_job(t, origin, kind, deadline);
     }
 
-    pub(crate) fn on_told(&mut self, from: MemberId, request: u64, outcome: Outcome) {
+    pub(crate) fn on_told(
+        &mut self,
+        from: MemberId,
+        (life, run): (Life, u32),
+        request: u64,
+        outcome: Outcome,
+    ) {
         let same = |errand: &Errand| errand.to == from && errand.number == request;
         let Some(e) = self.errands.iter().position(same) else {
             return;
         };
-        let owner = self.errands[e].owner;
+        let Errand {
+            owner,
+            step,
+            ticket,
+            sent,
+            ..
+        } = self.errands[e];
+        let restarted = sent.is_some_and(|sent| sent != (Some(life), run));
+        let outcome = match outcome {
+            Outcome::Refused(_) if restarted => {
+                // It speaks for this run only: an earlier one may have done it.
+                let (holder, may_run_for) = self.may_run(ticket);
+                Outcome::Unknown {
+                    step,
+                    missing: Vec::new(),
+                    holder,
+                    may_run_for,
+                }
+            }
+            outcome => outcome,
+        };
         if let Outcome::Progress(progress) = &outcome {
             self.errands[e].step = progress.step;
         } else {

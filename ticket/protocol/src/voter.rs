@@ -11,7 +11,13 @@ impl Participant {
     pub(crate) fn on_part(&mut self, from: MemberId, header: &Header, part: Part) {
         match part {
             Part::Hello => {}
-            Part::Stale { life, seen } => self.on_stale(from, life, seen),
+            Part::Stale {
+                life,
+                seen,
+                incarnation,
+            } => {
+                self.on_stale(from, life, seen, incarnation);
+            }
             Part::SeenAsk => self.on_seen_ask(from, header),
             Part::SeenTell { life, newest } => self.on_seen_tell(from, life, newest),
             Part::Ask {
@@ -22,7 +28,10 @@ impl Participant {
             } => {
                 self.on_ask(from, header.seen.run, request, ticket, ask, wait_ms);
             }
-            Part::Told { request, outcome } => self.on_told(from, request, outcome),
+            Part::Told { request, outcome } => {
+                let place = (header.life, header.seen.run);
+                self.on_told(from, place, request, outcome);
+            }
             Part::Check { ticket, check } => self.on_check(from, ticket, check),
             Part::Checked {
                 ticket,
