@@ -175,6 +175,30 @@ fn a_hung_start_is_ended_with_its_lease() {
 }
 
 #[test]
+fn a_stop_asked_for_waits_for_the_start() {
+    let mut bench = Bench::new(CIB, Start::default());
+    bench.hang = vec!["web start".into()];
+    bench.guard_up(&[]);
+    give(&mut bench, lease(5, 10_000));
+    bench.did();
+    give(
+        &mut bench,
+        Lease {
+            stop: true,
+            generation: 2,
+            ..lease(5, 10_000)
+        },
+    );
+    assert_eq!(bench.did(), [""; 0]);
+    assert!(!bench.controller.ticket("t").quiet);
+    let start = bench.hanging.pop().unwrap();
+    bench.running.insert("web".into(), true);
+    bench.result(start.call, Ending::Complete, 0);
+    bench.run();
+    assert_eq!(bench.did(), ["web stop", "disarm 5"]);
+}
+
+#[test]
 fn a_failed_stop_is_never_quiet_until_the_guard_has_ended_it() {
     let mut bench = granted();
     bench.fail = vec!["web stop".into()];

@@ -224,7 +224,8 @@ impl Controller {
         Ok(gates)
     }
 
-    /// Whatever starts this resource now must end: a ticket is not held any more, or for another term.
+    /// Whatever starts this resource now must end: the lease is over, or for another term. A stop that
+    /// was merely asked for waits for the start, whose timeout bounds it.
     pub(crate) fn lost_its_ticket(&self, resource: &str) -> bool {
         self.gate.started_under(resource).iter().any(|gate| {
             let frozen = self
@@ -233,12 +234,10 @@ impl Controller {
                 .into_iter()
                 .flatten()
                 .any(|d| d.resource == resource && d.policy == LossPolicy::Freeze);
-            let current = self
-                .gate
-                .lease(&gate.ticket)
-                .is_some_and(|l| l.term == gate.term);
-            let open = current && self.gate.is_open(&gate.ticket, self.now.boot_ns);
-            !frozen && !open
+            let held = self.gate.lease(&gate.ticket).is_some_and(|lease| {
+                lease.granted && lease.term == gate.term && self.gate.is_covered(&gate.ticket)
+            });
+            !frozen && !held
         })
     }
 }

@@ -219,7 +219,7 @@ async fn end_group(
         while Instant::now() < until {
             // Reaping the leader first: it counts as a member until then.
             let reaped = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
-            if reaped && test_kill_process_group(group).is_err() {
+            if reaped && is_gone(group) {
                 return true;
             }
             tokio::select! {
@@ -230,6 +230,31 @@ async fn end_group(
         }
     }
     false
+}
+
+/// Nothing of the group runs. What is dead and only waits to be reaped (by an init that takes its time)
+/// does not run.
+fn is_gone(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return true;
+    }
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return false;
+    };
+    let runs = |pid: u32| {
+        // State, parent, group: the fields after the name, which is in parentheses.
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = String::from_utf8_lossy(&text[end + 1..]).into_owned();
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?.to_owned();
+        let own = fields.nth(1)?.parse() == Ok(group.as_raw_nonzero().get());
+        Some(own && !matches!(state.as_str(), "Z" | "X" | "x"))
+    };
+    !entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .any(|pid| runs(pid).unwrap_or(false))
 }
 
 fn exited(status: ExitStatus) -> Outcome {
