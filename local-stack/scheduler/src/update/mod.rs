@@ -152,8 +152,9 @@ impl<'a> Plan<'a> {
             }
             _ => return action,
         };
+        let bundle = self.top_resource(rsc, true);
         let notified = self.rsc[rsc].is(RscFlags::NOTIFY)
-            && (self.is_clone(rsc) || self.is_bundled(rsc));
+            && (self.is_clone(rsc) || self.rsc[bundle].variant == Variant::Bundle);
         let name = match done {
             other if !notified => other,
             Word::RUNNING => Word::NOTIFIED_RUNNING,
