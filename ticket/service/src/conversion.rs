@@ -4,8 +4,8 @@ use link::{Credentials, CredentialsError, Identity, LinkConfig, Peer, Pki};
 use ticket_config::{Config, Member, Mode, Role, Ticket};
 use ticket_protocol::{MemberId, Rules};
 
-/// Environment variable with the one safety rule that a build with the feature `weaken` goes
-/// without: the canary that shows that a test can see a violation.
+/// Environment variable with the safety rules, separated by commas, that a build with the feature
+/// `weaken` goes without: the canary that shows that a test can see a violation.
 pub const WEAKEN_VARIABLE: &str = "INTERLOCK_WEAKEN";
 
 /// Members by number and by name. A member's number is its place in the configuration's order.
@@ -97,20 +97,36 @@ fn ticket(ticket: &Ticket, roster: &Roster) -> ticket_protocol::TicketConfig {
 }
 
 fn rules(weaken: Option<&str>) -> Result<Rules, String> {
-    let Some(name) = weaken.filter(|name| !name.is_empty()) else {
-        return Ok(Rules::default());
-    };
-    match Rules::without(name) {
-        Some(rules) => {
-            tracing::warn!(rule = name, "a safety rule is switched off: for tests only");
-            Ok(rules)
-        }
-        None => Err(format!(
-            "{WEAKEN_VARIABLE}={name}: unset it; or, in a build with the feature `weaken`, name \
-             one of {}",
-            Rules::NAMES.join(", ")
-        )),
+    let names = weaken.unwrap_or_default().split(',').map(str::trim);
+    let mut rules = Rules::default();
+    for name in names.filter(|name| !name.is_empty()) {
+        let without = Rules::without(name).ok_or_else(|| {
+            format!(
+                "{WEAKEN_VARIABLE}={name}: unset it; or, in a build with the feature `weaken`, \
+                 name some of {}",
+                Rules::NAMES.join(", ")
+            )
+        })?;
+        rules = in_both(rules, without);
+        tracing::warn!(rule = name, "a safety rule is switched off: for tests only");
     }
+    Ok(rules)
+}
+
+/// The rules that are in force in both.
+fn in_both(one: Rules, other: Rules) -> Rules {
+    let table = |rules| match serde_json::to_value(rules) {
+        Ok(serde_json::Value::Object(table)) => table,
+        _ => serde_json::Map::new(),
+    };
+    let mut both = table(one);
+    for (name, on) in table(other) {
+        if on == false {
+            both.insert(name, on);
+        }
+    }
+    // Both are tables of the same type, so that the result is one too.
+    serde_json::from_value(both.into()).unwrap_or(one)
 }
 
 /// This member's certificate and key, checked.
@@ -142,4 +158,24 @@ pub(crate) fn link(config: &Config, me: &Member, credentials: Credentials) -> Li
         })
         .collect();
     LinkConfig::new(credentials, me.listen.clone(), peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_goes_only_in_a_build_for_that() {
+        assert_eq!(rules(None), Ok(Rules::default()));
+        assert_eq!(rules(Some("")), Ok(Rules::default()));
+        assert!(rules(Some("obligation")).is_err_and(|text| text.contains("obligation-at-accept")));
+        let weak = rules(Some("obligation-at-accept,acquire-after"));
+        if cfg!(feature = "weaken") {
+            let weak = weak.expect("a test build");
+            assert_ne!(weak, Rules::without("acquire-after").expect("a rule"));
+            assert_ne!(weak, Rules::default());
+        } else {
+            assert!(weak.is_err());
+        }
+    }
 }
