@@ -4,7 +4,7 @@
 //!   ticket comes back only by a grant or move that was asked after the revoke was asked.
 //! * A grant that was reported done was a claim of that site.
 
-use crate::history::{Answer, Ask, Entry, Event, Nanos, Setup, Site, TicketId};
+use crate::history::{Answer, Ask, Entry, Event, Nanos, Setup, Site, TicketId, epoch_of};
 use crate::table::Table;
 use crate::violation::Violations;
 
@@ -50,6 +50,8 @@ pub struct Acknowledged {
     /// Grants and moves with an unknown outcome: they may take effect at any later time.
     unknown: Vec<Open>,
     revoked: Vec<Option<Revoked>>,
+    /// Whether a hold was ever agreed: its lease does not end, which a claim cannot say.
+    hold: Vec<bool>,
     /// When the last grant or move that was reported done had been asked, by ticket.
     granted: Vec<Nanos>,
 }
@@ -64,6 +66,7 @@ impl Acknowledged {
             open: Vec::with_capacity(OPEN_MAX),
             unknown: Vec::with_capacity(OPEN_MAX),
             revoked: vec![None; setup.tickets.len()],
+            hold: vec![false; setup.tickets.len()],
             granted: vec![0; setup.tickets.len()],
         }
     }
@@ -100,6 +103,7 @@ impl Acknowledged {
             } => {
                 self.cells.cell_mut(ticket, site).running &= !(1 << (resource % 64));
             }
+            Event::Hold { ticket, on: true } => self.hold[usize::from(ticket)] = true,
             Event::Frozen { site } => self.frozen[usize::from(site)] = true,
             Event::Thawed { site } => self.frozen[usize::from(site)] = false,
             Event::Asked {
@@ -195,7 +199,8 @@ impl Acknowledged {
                 Ask::Grant { to } => {
                     self.regranted(one);
                     let cell = self.cells.cell(one.ticket, to);
-                    if cell.claimed < one.asked && cell.until < one.asked {
+                    let hold = self.hold[usize::from(one.ticket)];
+                    if cell.claimed < one.asked && cell.until < one.asked && !hold {
                         violations.note(NAME, at, one.ticket, || {
                             format!("a grant to site {to} was reported done, but it held nothing")
                         });
@@ -246,7 +251,12 @@ impl Acknowledged {
             return;
         }
         let row = self.cells.row(one.ticket);
+        let epoch = row.iter().map(|cell| epoch_of(cell.term)).max();
         for (site, cell) in row.iter().enumerate() {
+            if Some(epoch_of(cell.term)) != epoch {
+                // Left behind by a forced grant: the operator's own doing.
+                continue;
+            }
             let runs = cell.running != 0 && !self.frozen[site];
             if cell.until > at || runs {
                 violations.note(NAME, at, one.ticket, || {

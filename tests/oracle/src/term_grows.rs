@@ -1,7 +1,8 @@
 //! Every grant has a term that only grows (promise 4): no later grant of a ticket, at any site,
 //! after whatever was forced, lost or re-created, has a term that is not greater than all before.
 
-use crate::history::{Entry, Event, Setup, Site};
+use crate::history::{Entry, Event, Setup, Site, epoch_of};
+use crate::table::Table;
 use crate::violation::Violations;
 
 const NAME: &str = "term_grows";
@@ -11,6 +12,8 @@ const NAME: &str = "term_grows";
 pub struct TermGrows {
     /// The greatest term seen and the site it was granted to, by ticket.
     greatest: Vec<(u64, Site)>,
+    /// The last term of each site that was new when it was granted.
+    last: Table<u64>,
 }
 
 impl TermGrows {
@@ -19,6 +22,7 @@ impl TermGrows {
     pub fn new(setup: &Setup) -> Self {
         Self {
             greatest: vec![(0, 0); setup.tickets.len()],
+            last: Table::new(setup, 0),
         }
     }
 
@@ -31,14 +35,18 @@ impl TermGrows {
             return;
         };
         let greatest = &mut self.greatest[usize::from(ticket)];
-        if *greatest == (term, site) {
-            return;
-        }
         if term > greatest.0 {
             *greatest = (term, site);
+        }
+        if *greatest == (term, site) {
+            *self.last.cell_mut(ticket, site) = term;
             return;
         }
         let (before, at_site) = *greatest;
+        if epoch_of(term) < epoch_of(before) && *self.last.cell(ticket, site) == term {
+            // Who was left behind by a forced grant, and has not heard of it, goes on as before.
+            return;
+        }
         violations.note(NAME, entry.at, ticket, || {
             format!("site {site} holds term {term:#x} after term {before:#x} at site {at_site}")
         });

@@ -244,6 +244,11 @@ impl World {
         if self.members[usize::from(site)].life != life {
             return;
         }
+        if check.is_none() {
+            // A new agent is heard: what an earlier one ordered and is still under way is void.
+            let done = &mut self.sites[usize::from(site)].done[usize::from(ticket)];
+            *done = (*done).max((life, 0));
+        }
         let now = self.members[usize::from(site)].local(self.now);
         let name = self.names[usize::from(ticket)].clone();
         let gate = &self.sites[usize::from(site)].gates[usize::from(ticket)];
@@ -412,6 +417,11 @@ impl World {
             self.gate(site, ticket, Gate::power_off);
             let node = &mut self.sites[usize::from(site)];
             node.told[usize::from(ticket)] = None;
+            if !self.plan.tickets[usize::from(ticket)].manual {
+                // Nothing runs, and no deadline survives a boot: the lease is nobody's.
+                self.power_ends_claim(site, ticket);
+            }
+            let node = &mut self.sites[usize::from(site)];
             node.standby[usize::from(ticket)] = false;
             node.done[usize::from(ticket)] = (0, 0);
             if let Some((term, agreed)) = node.holds[usize::from(ticket)].take() {
@@ -423,6 +433,13 @@ impl World {
         }
         if std::mem::take(&mut self.sites[usize::from(site)].frozen) {
             self.see(Seen::Thawed { site });
+        }
+    }
+
+    fn power_ends_claim(&mut self, site: u16, ticket: u16) {
+        let claim = self.sites[usize::from(site)].claims[usize::from(ticket)].take();
+        if let Some(claim) = claim.filter(|claim| !claim.released) {
+            self.see(Seen::Released { ticket, site, term: claim.term.0 });
         }
     }
 

@@ -8,6 +8,7 @@ use ticket_protocol::{
 
 use crate::faults::Fault;
 use crate::member::{CrashAt, Input};
+use crate::network::Fate;
 use crate::plan::{MS, S};
 use crate::site::Order;
 use crate::world::{Claim, OrderEnd, What, World};
@@ -92,10 +93,19 @@ impl World {
             }
         }
         let life = self.members[usize::from(to)].life;
+        let heard = self
+            .hidden_doubt()
+            .is_some_and(|one| one == from || one == to);
         let (dice, faults) = (&mut self.network_dice, &mut self.faults);
-        let fate = self
-            .network
-            .fate(dice, faults, usize::from(from), usize::from(to));
+        let fate = if heard {
+            Fate {
+                first: Some(self.plan.weather.delay_min_ns),
+                second: None,
+            }
+        } else {
+            self.network
+                .fate(dice, faults, usize::from(from), usize::from(to))
+        };
         self.trace(|| format!("m{from} -> m{to} {fate:?} {:?}", message.parts));
         if self.plan.replays {
             self.record(from, to, &message);
@@ -250,7 +260,7 @@ impl World {
     fn lose_or_keep(&mut self, member: u16, state: DurableState) {
         if self.may_lose_memory(member) {
             self.faults.count(Fault::LostWrite);
-            self.in_doubt(member);
+            self.in_doubt(member, true);
         } else {
             self.members[usize::from(member)].disk.write(state);
         }
@@ -317,6 +327,7 @@ impl World {
                 term, stop, cause, ..
             } => {
                 self.stats.leftovers += u64::from(cause == StopCause::Leftover);
+                self.sites[usize::from(site)].stops[usize::from(ticket)] = Some(stop);
                 self.order(site, ticket, Order::Stop { term, stop }, true);
             }
             Command::Withdraw { term, .. } => {
@@ -324,6 +335,7 @@ impl World {
                 self.order(site, ticket, Order::Withdraw { term }, false);
             }
             Command::Activate { term, .. } => {
+                self.sites[usize::from(site)].stops[usize::from(ticket)] = None;
                 self.reclaim(site, ticket, term);
                 self.order(site, ticket, Order::Activate { term }, false);
             }
@@ -357,6 +369,10 @@ impl World {
     pub(crate) fn claimed(&mut self, site: u16, ticket: u16, claim: Claim) {
         let clock = &self.members[usize::from(site)].clock;
         let until = claim.deadline.map(|deadline| clock.true_at(deadline.0));
+        if until.is_some_and(|until| until <= self.now) {
+            // Carried out late by an agent that was paused: no claim, and the guard refuses it.
+            return;
+        }
         self.see(Seen::Held {
             ticket,
             site,
@@ -417,7 +433,8 @@ impl World {
             self.faults.count(Fault::CommandHang);
             self.refuse(site, ticket, order, COMMAND_TIMEOUT_NS, answered);
             answer = OrderEnd::Silent;
-            after += self.site_dice.below(HANG_MAX_NS);
+            let last = self.sites[usize::from(site)].arrives[usize::from(ticket)];
+            after = last.saturating_sub(self.now).max(after) + self.site_dice.below(HANG_MAX_NS);
         } else {
             if fails || hangs {
                 // Nobody asks whether these were done: the agent tries until they are.

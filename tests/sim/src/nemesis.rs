@@ -56,13 +56,15 @@ impl World {
                 Some(site) if site.frozen => self.later(START_FROZEN_NS, act),
                 _ => self.start(member),
             },
+            Act::Kill { .. } | Act::Crash { .. } | Act::Wipe { .. }
+                if self.hidden_doubt().is_some() => {}
             Act::Kill { member } => self.kill(member, None),
             Act::Crash { member, wipe } => {
                 let wipe = wipe && self.may_lose_memory(member);
                 let down = self.nemesis_dice.between(10, 500) * MS;
                 self.crash(member, down);
                 if wipe {
-                    self.damage(member);
+                    self.damage(member, true);
                 }
             }
             Act::Resume { member } => {
@@ -102,6 +104,9 @@ impl World {
 
     /// One strike.
     pub(crate) fn strike(&mut self, nemesis: Nemesis) {
+        if self.hidden_doubt().is_some() {
+            return;
+        }
         let members = self.members.len() as u64;
         let victim = self.nemesis_dice.below(members) as u16;
         let other =
@@ -322,31 +327,29 @@ impl World {
             return;
         }
         self.crash(member, down);
-        self.damage(member);
+        self.damage(member, false);
     }
 
     /// Takes a dead member's memory, in one way or another.
-    pub(crate) fn damage(&mut self, member: u16) {
-        self.in_doubt(member);
+    /// `certain` = the member can see it itself.
+    pub(crate) fn damage(&mut self, member: u16, certain: bool) {
+        let hidden = self.nemesis_dice.coin() && !certain;
+        let first = self.nemesis_dice.coin();
+        self.in_doubt(member, hidden);
         let disk = &mut self.members[usize::from(member)].disk;
-        let fault = match self.nemesis_dice.below(4) {
-            0 => {
+        let fault = match (hidden, first) {
+            (false, true) => {
                 disk.delete();
                 Fault::DeletedState
             }
-            1 => {
+            (false, false) => {
                 disk.corrupt();
                 Fault::CorruptState
             }
-            2 => {
+            (true, false) if disk.restore() => Fault::RolledBack,
+            (true, _) => {
                 disk.rot();
                 Fault::RottenSlot
-            }
-            _ => {
-                if !disk.restore() {
-                    return;
-                }
-                Fault::RolledBack
             }
         };
         self.faults.count(fault);

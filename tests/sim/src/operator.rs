@@ -1,7 +1,7 @@
 //! The operator: grants, revokes, moves, standby, activate, forced grants, at any member.
 
 use oracle::{Answer, Ask, Event};
-use ticket_protocol::{Command, MemberId, Outcome, PhaseKind, RequestId};
+use ticket_protocol::{Command, MemberId, Outcome, PhaseKind, Refused, RequestId, Why};
 
 use crate::faults::Fault;
 use crate::nemesis::Act;
@@ -112,6 +112,11 @@ impl World {
         let answer = match outcome {
             Outcome::Done { .. } => Answer::Done,
             Outcome::Pending { .. } if one.ask == Some(Ask::Revoke) => Answer::Agreed,
+            // These say that something was done and did not last, or that it is not known.
+            Outcome::Refused(Refused {
+                why: Why::Changed | Why::StartFailed(_) | Why::StopFailed(_),
+                ..
+            }) => Answer::Unknown,
             Outcome::Refused(_) => Answer::Refused,
             Outcome::Pending { .. } | Outcome::Unknown { .. } | Outcome::Progress(_) => {
                 Answer::Unknown

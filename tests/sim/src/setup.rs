@@ -30,6 +30,7 @@ impl World {
                 claims: vec![None; gates.len()],
                 told: vec![None; gates.len()],
                 standby: vec![false; gates.len()],
+                stops: vec![None; gates.len()],
                 arrives: vec![0; gates.len()],
                 done: vec![(0, 0); gates.len()],
                 holds: vec![None; gates.len()],

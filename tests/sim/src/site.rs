@@ -208,7 +208,8 @@ impl Gate {
             return false;
         }
         if let Some(one) = self.armed.iter_mut().find(|one| one.term == term) {
-            if one.deadline <= around.now {
+            // During an agreed hold nothing is enforced, so a lease that is renewed again counts.
+            if one.deadline <= around.now && !one.hold {
                 return false;
             }
             one.deadline = one.deadline.max(deadline);
@@ -305,11 +306,10 @@ impl Gate {
     }
 
     fn covers(&self, now: Time, term: Term) -> bool {
-        self.manual
-            || self
-                .armed
-                .iter()
-                .any(|one| one.term == term && !one.disarmed && (one.hold || one.deadline > now))
+        let valid = |one: &Armed| !one.disarmed && (one.hold || one.deadline > now);
+        // The guard arms nothing below a term that it has seen.
+        let newest = self.armed.iter().max_by_key(|one| one.term);
+        self.manual || newest.is_some_and(|one| one.term == term && valid(one))
     }
 
     fn wanted(&self, now: Time) -> Option<Term> {

@@ -70,7 +70,7 @@ impl World {
                 let down = self.nemesis_dice.between(10, 2_000) * MS;
                 self.later(down, Act::Start { member: to });
                 self.kill(from, Some(CrashAt::After));
-                self.damage(from);
+                self.damage(from, true);
                 self.later(10 * MS, Act::Start { member: from });
             }
             Some(Trap::Ack) | None => {}
@@ -156,7 +156,7 @@ impl World {
             return;
         }
         self.crash(victim, 10 * MS);
-        self.damage(victim);
+        self.damage(victim, true);
         let third = (0..self.members.len() as u16).find(|&one| one != victim && one != lagging);
         if let Some(third) = third {
             let lasts = self.plan.longest_ns() * 3 / 2 + S;

@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 
 use oracle::{Checker, Event};
 use ticket_protocol::{
-    ClusterReport, MemberId, Message, Participant, Rules, Term, TicketId, TicketName, Time, WriteId,
+    ClusterReport, MemberId, Message, Participant, Rules, StopId, Term, TicketId, TicketName, Time,
+    WriteId,
 };
 
 use crate::clock::True;
@@ -139,6 +140,8 @@ pub(crate) struct SiteNode {
     pub(crate) told: Vec<Option<Order>>,
     /// Whether the agent last told the stack to keep the ticket in standby.
     pub(crate) standby: Vec<bool>,
+    /// The stop that the agent waits for; a confirmation of any other means nothing.
+    pub(crate) stops: Vec<Option<StopId>>,
     /// When the last order for a ticket arrives.
     pub(crate) arrives: Vec<True>,
     /// The newest order carried out, by (life of the agent, number).
@@ -399,7 +402,9 @@ impl World {
             Input::Link(peer, true) => process.handle_connected(local, MemberId(peer)),
             Input::Link(peer, false) => process.handle_disconnected(local, MemberId(peer)),
         }
-        if let Some((ticket, term)) = stopped {
+        if let Some((ticket, term, stop)) = stopped
+            && self.sites[usize::from(member)].stops[usize::from(ticket)] == Some(stop)
+        {
             self.confirmed(member, ticket, term);
         }
         self.drain(member);
@@ -517,14 +522,14 @@ impl World {
     }
 }
 
-fn stopped_well(report: &ClusterReport) -> Option<(u16, Term)> {
+fn stopped_well(report: &ClusterReport) -> Option<(u16, Term, StopId)> {
     match report {
         ClusterReport::Stopped {
             ticket,
             term,
+            stop,
             result: Ok(()),
-            ..
-        } => Some((World::ticket(ticket), *term)),
+        } => Some((World::ticket(ticket), *term, *stop)),
         _ => None,
     }
 }
