@@ -308,6 +308,7 @@ impl Server {
                     ));
                 }
                 let deadline_ns = self.table.arm(now_ns, &arm).map_err(refusal)?;
+                self.tell_systemd();
                 log::line(format!("ticket {} term {}: armed", arm.ticket, arm.term));
                 // Only what would be found again after a restart of the guard counts as armed.
                 self.memory.save(self.table.armed()).map_err(|error| {
@@ -383,10 +384,30 @@ impl Server {
     }
 
     fn save(&self) {
+        self.tell_systemd();
         if let Err(error) = self.memory.save(self.table.armed()) {
             // Too much is remembered then: a later restart ends what is long gone.
             log::line(format!("state: {error}"));
         }
+    }
+
+    /// The line that `systemctl status` shows.
+    fn tell_systemd(&self) {
+        let names: Vec<String> = self
+            .table
+            .armed()
+            .iter()
+            .map(|entry| format!("{} term {}", entry.ticket, entry.term))
+            .collect();
+        let protection = self.reset.protection().name();
+        let armed = if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        };
+        let text = format!("armed for {armed}; protection {protection}");
+        // Nobody listens outside systemd.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&text)]);
     }
 
     fn state(&mut self, now_ns: u64) -> State {

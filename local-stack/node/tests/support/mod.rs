@@ -45,7 +45,7 @@ pub(crate) fn cib(ticket: &str, meta: &str) -> String {
         <crm_config><cluster_property_set id="o">
           <nvpair id="o1" name="stonith-enabled" value="false"/>
           <nvpair id="o2" name="no-quorum-policy" value="ignore"/></cluster_property_set></crm_config>
-        <nodes/><resources><primitive id="web" class="ocf" provider="test" type="web">{meta}<operations>
+        <nodes><node id="7" uname="n"/></nodes><resources><primitive id="web" class="ocf" provider="test" type="web">{meta}<operations>
           <op id="web-start" name="start" interval="0" timeout="60s"/>
           <op id="web-stop" name="stop" interval="0" timeout="1s"/>
           <op id="web-monitor" name="monitor" interval="200ms" timeout="20s"/></operations></primitive>
