@@ -144,7 +144,8 @@ impl Controller {
     pub fn handle_lease(&mut self, now: Now, lease: Lease) {
         self.now = now;
         let manual_before = self.gate.kept().manual;
-        self.gate.accept(lease);
+        self.expire_leases();
+        self.gate.accept(lease, now.boot_ns);
         if self.gate.kept().manual != manual_before {
             self.effects.push_back(Effect::Keep);
         }

@@ -96,8 +96,10 @@ impl Gate {
         self.leases.keys().map(String::as_str)
     }
 
-    /// Takes a lease unless a newer one is known; `true` when something changed.
-    pub(crate) fn accept(&mut self, mut lease: Lease) -> bool {
+    /// Takes a lease unless a newer one is known; `true` when something changed. One whose deadline has
+    /// passed before it came (a word that waited for this daemon's start) is not held, and not a lapse
+    /// either: it never was in force here. Expire what is known first.
+    pub(crate) fn accept(&mut self, mut lease: Lease, boot_ns: u64) -> bool {
         if let Some(known) = self.leases.get(&lease.ticket) {
             if (lease.term, lease.generation) < (known.term, known.generation) {
                 return false;
@@ -110,6 +112,12 @@ impl Gate {
             .lapsed
             .get(&lease.ticket)
             .is_some_and(|lapsed| lease.term <= *lapsed)
+        {
+            lease.granted = false;
+        }
+        if lease
+            .deadline_ns
+            .is_some_and(|deadline| deadline <= boot_ns)
         {
             lease.granted = false;
         }
@@ -136,6 +144,14 @@ impl Gate {
             }
         }
         ended
+    }
+
+    /// The lease in force has ended here, and no word about its term revives it.
+    pub(crate) fn is_lapsed(&self, ticket: &str) -> bool {
+        let lapsed = self.lapsed.get(ticket);
+        self.leases
+            .get(ticket)
+            .is_some_and(|l| lapsed.is_some_and(|lapsed| l.term <= *lapsed))
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
@@ -377,25 +393,28 @@ mod tests {
     #[test]
     fn a_lapse_is_final_and_an_older_word_does_not_count() {
         let mut gate = Gate::default();
-        assert!(gate.accept(lease(5, 1, 100)));
-        assert!(!gate.accept(lease(4, 9, 900)), "an older term");
-        assert!(gate.accept(Lease {
-            stop: true,
-            ..lease(5, 2, 100)
-        }));
-        assert!(!gate.accept(lease(5, 1, 200)), "an older generation");
+        assert!(gate.accept(lease(5, 1, 100), 1));
+        assert!(!gate.accept(lease(4, 9, 900), 1), "an older term");
+        assert!(gate.accept(
+            Lease {
+                stop: true,
+                ..lease(5, 2, 100)
+            },
+            1
+        ));
+        assert!(!gate.accept(lease(5, 1, 200), 1), "an older generation");
         assert_eq!(gate.expire(99), []);
         assert_eq!(gate.expire(100).len(), 1);
-        gate.accept(lease(5, 3, 500));
+        gate.accept(lease(5, 3, 500), 1);
         assert!(!gate.wants_dependents("t"), "late");
-        gate.accept(lease(6, 0, 500));
+        gate.accept(lease(6, 0, 500), 1);
         assert!(gate.wants_dependents("t"));
     }
 
     #[test]
     fn open_only_while_the_guard_is_armed_for_this_term() {
         let mut gate = Gate::default();
-        gate.accept(lease(5, 1, 100));
+        gate.accept(lease(5, 1, 100), 1);
         assert_eq!(gate.ask_to_arm("t"), None, "no guard");
         gate.guard_came(BTreeSet::new());
         let (holding, deadline) = gate.ask_to_arm("t").unwrap();
@@ -414,10 +433,13 @@ mod tests {
     #[test]
     fn a_manual_ticket_needs_no_guard() {
         let mut gate = Gate::default();
-        gate.accept(Lease {
-            deadline_ns: None,
-            ..lease(5, 1, 0)
-        });
+        gate.accept(
+            Lease {
+                deadline_ns: None,
+                ..lease(5, 1, 0)
+            },
+            1,
+        );
         assert!(gate.is_open("t", u64::MAX));
         assert_eq!(gate.kept().manual, [("t".to_owned(), 5)]);
     }

@@ -105,6 +105,17 @@ fn a_lease_that_ends_stops_its_dependents_and_disarms() {
 }
 
 #[test]
+fn a_word_that_came_too_late_is_no_lapse() {
+    let mut bench = Bench::new(CIB, Start::default());
+    bench.guard_up(&[]);
+    bench.at(50_000).did();
+    give(&mut bench, lease(5, 10_000));
+    assert_eq!(bench.did(), [""; 0]);
+    give(&mut bench, lease(5, 90_000));
+    assert_eq!(bench.did(), ["arm 5", "web start", "web monitor recurring"]);
+}
+
+#[test]
 fn a_stop_asked_for_is_confirmed_and_can_be_taken_back() {
     let mut bench = granted();
     bench.hang = vec!["web stop".into()];

@@ -113,15 +113,20 @@ impl Controller {
         self.ticket_names().into_iter().map(grant).collect()
     }
 
+    /// Ends leases whose deadline has passed.
+    pub(crate) fn expire_leases(&mut self) {
+        for Holding { ticket, term } in self.gate.expire(self.now.boot_ns) {
+            let text = format!("ticket {ticket}: the lease of term {term} has ended");
+            self.effects.push_back(Effect::Log(text));
+        }
+    }
+
     /// Expiry, arming, disarming, aborting.
     pub(crate) fn drive_tickets(&mut self) {
         if !self.settings.tickets {
             return;
         }
-        for Holding { ticket, term } in self.gate.expire(self.now.boot_ns) {
-            let text = format!("ticket {ticket}: the lease of term {term} has ended");
-            self.effects.push_back(Effect::Log(text));
-        }
+        self.expire_leases();
         let tickets: Vec<String> = self.dependents.keys().cloned().collect();
         for ticket in tickets {
             let stop_budget_ns = self.stop_budget_ms(&ticket).saturating_mul(1_000_000);

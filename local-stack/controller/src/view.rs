@@ -240,6 +240,12 @@ impl Controller {
         if self.settings.tickets && leased && depends && !self.gate.is_guard_up() {
             problems.push("no guard answers on this node: nothing is started".to_owned());
         }
+        if self.gate.is_lapsed(ticket) {
+            let term = self.gate.lease(ticket).map_or(0, |lease| lease.term);
+            problems.push(format!(
+                "the lease of term {term} has ended: only a new term starts"
+            ));
+        }
         if let Some(refusal) = self.gate.refusal(ticket) {
             problems.push(format!("the guard is not armed: {refusal}"));
         }

@@ -378,6 +378,8 @@ impl Daemon {
                     .cancel(CallId(call), &resource, &action, interval);
                 if let Err(busy) = told {
                     tracing::error!(%busy, "a monitor is not cancelled");
+                    self.controller
+                        .handle_cancelled(now(self.options.clock), call);
                 }
             }
             Effect::Abort { call, resource } => {
