@@ -62,7 +62,7 @@ impl<'a> Booth<'a> {
         let log = File::create(self.folder.join(format!("boothd{index}.log")))
             .map_err(|error| error.to_string())?;
         let lock = self.folder.join(format!("boothd{index}.pid"));
-        let mut command = self.hosts.command(index, "boothd");
+        let mut command = Command::new("boothd");
         self.surround(&mut command, index);
         command
             .args(["daemon", "-S", "-c"])
@@ -70,9 +70,10 @@ impl<'a> Booth<'a> {
             .arg("-l")
             .arg(lock)
             .stdout(log.try_clone().map_err(|error| error.to_string())?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("boothd: {error}"))
+            .stderr(log);
+        self.hosts.within(index, || {
+            command.spawn().map_err(|error| format!("boothd: {error}"))
+        })
     }
 
     fn surround(&self, command: &mut Command, index: usize) {
@@ -88,18 +89,20 @@ impl<'a> Booth<'a> {
     }
 
     fn client(&self, index: usize, words: &[&str]) -> Result<Option<Duration>, String> {
-        let mut command = self.hosts.command(index, "booth");
+        let mut command = Command::new("booth");
         self.surround(&mut command, index);
         command
             .arg(words[0])
             .arg("-c")
             .arg(self.folder.join("booth.conf"))
             .args(&words[1..]);
-        let start = Instant::now();
-        let output = command
-            .output()
-            .map_err(|error| format!("booth: {error}"))?;
-        Ok(output.status.success().then(|| start.elapsed()))
+        self.hosts.within(index, || {
+            let start = Instant::now();
+            let output = command
+                .output()
+                .map_err(|error| format!("booth: {error}"))?;
+            Ok(output.status.success().then(|| start.elapsed()))
+        })
     }
 
     /// The time of one grant at the first site, with all members up, command start to end.
@@ -143,7 +146,6 @@ impl Drop for Booth<'_> {
     }
 }
 
-/// `ip netns exec` becomes the command that it runs, so the child is the daemon itself.
 fn kill_tree(daemon: &mut Child) {
     let _ = daemon.kill();
     let _ = daemon.wait();

@@ -1,6 +1,9 @@
 //! Three hosts on one bridge, each a network namespace of this run.
 
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Number of members: two sites and an arbitrator.
 pub(crate) const MEMBERS: usize = 3;
@@ -46,13 +49,27 @@ impl Hosts {
         format!("10.78.0.{}", index + 1)
     }
 
-    /// A command that will run inside the host of member `index`, quietly.
-    pub(crate) fn command(&self, index: usize, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.name(index), program])
-            .stdin(Stdio::null());
-        command
+    /// Does something inside the host of member `index`: what it starts belongs to that host.
+    ///
+    /// A thread of its own enters the namespace, so that no `ip netns exec` is timed with the
+    /// command.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or `what` failed.
+    pub(crate) fn within<T: Send>(
+        &self,
+        index: usize,
+        what: impl FnOnce() -> Result<T, String> + Send,
+    ) -> Result<T, String> {
+        let path = format!("/var/run/netns/{}", self.name(index));
+        let inside = || {
+            let door = std::fs::File::open(&path).map_err(|error| format!("{path}: {error}"))?;
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(door.as_fd(), kind).map_err(|error| error.to_string())?;
+            what()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join())
+            .map_err(|_| format!("the thread inside {path} panicked"))?
     }
 
     fn name(&self, index: usize) -> String {

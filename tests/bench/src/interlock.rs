@@ -1,7 +1,7 @@
 //! Interlock as this side: two site agents and an arbitrator, each in its own namespace, moving the
 //! same simple cluster command as booth does.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +39,6 @@ impl<'a> Interlock<'a> {
         tickets: usize,
         timings: &Timings,
     ) -> Result<Self, String> {
-        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let mut formation = Self {
             hosts,
             binaries: binaries.clone(),
@@ -61,68 +60,33 @@ impl<'a> Interlock<'a> {
         Ok(formation)
     }
 
+    /// Keys, one directory per member and the one configuration, as `ticket init` makes them.
     fn configure(&self, tickets: usize, timings: &Timings) -> Result<(), String> {
-        let (certificates, program) = (self.folder.join("ca"), self.binaries.folder.join("ticket"));
-        let mut init = Command::new(&program);
-        init.args(["init", "--cluster", "bench", "--ticket", "t0", "--dir"])
-            .arg(&certificates);
+        let lease = format!("{}s", timings.lease.as_secs());
+        let mut init = Command::new(self.binaries.folder.join("ticket"));
+        init.args(["init", "--cluster", "bench", "--local", "--lease", &lease])
+            .args([
+                "--acquire-after",
+                "1s",
+                "--stop-budget",
+                "500ms",
+                "--cluster-manager",
+            ])
+            .arg(self.cluster().join("crm_ticket"))
+            .arg("--dir")
+            .arg(&self.folder);
         for (index, name) in NAMES.iter().enumerate() {
             let role = if index + 1 < MEMBERS {
                 "--site"
             } else {
                 "--arbitrator"
             };
-            init.args([role, &format!("{name}={}:9929", Hosts::address(index))]);
+            init.args([role, &format!("{name}={}:9930", Hosts::address(index))]);
         }
-        finish(&mut init)?;
-        for (index, name) in NAMES.iter().enumerate() {
-            let home = self.folder.join(name);
-            fs::create_dir_all(&home).map_err(|error| error.to_string())?;
-            finish(
-                Command::new(&program)
-                    .args(["issue", name, "--ca-dir"])
-                    .arg(&certificates)
-                    .arg("--out-dir")
-                    .arg(home.join("pki")),
-            )?;
-            let text = self.configuration(index, tickets, timings);
-            fs::write(home.join("interlock.toml"), text).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn configuration(&self, me: usize, tickets: usize, timings: &Timings) -> String {
-        let home = self.folder.join(NAMES[me]);
-        let mut text = format!("[cluster]\nname = \"bench\"\nmember = \"{}\"\n", NAMES[me]);
-        for (index, name) in NAMES.iter().enumerate() {
-            let role = if index + 1 < MEMBERS {
-                "site"
-            } else {
-                "arbitrator"
-            };
-            let address = format!("{}:9929", Hosts::address(index));
-            text += &format!("[member.{name}]\nrole = \"{role}\"\naddress = [\"{address}\"]\n");
-        }
-        let lease = timings.lease.as_secs();
         for index in 0..tickets {
-            text += &format!(
-                "[ticket.t{index}]\nlease = \"{lease}s\"\nacquire-after = \"1s\"\nstop-budget = \"1s\"\n"
-            );
+            init.args(["--ticket", &format!("t{index}")]);
         }
-        for (key, name) in [("pki", "pki"), ("state", "state"), ("run", "run")] {
-            if key == "pki" {
-                text += "[paths]\n";
-            }
-            text += &format!("{key} = \"{}\"\n", home.join(name).display());
-        }
-        if me + 1 < MEMBERS {
-            let cluster = self.cluster();
-            text += &format!(
-                "[cluster-manager]\nkind = \"command\"\ncommand = [\"{}\"]\ntimeout = \"5s\"\n",
-                cluster.join("crm_ticket").display()
-            );
-        }
-        text
+        finish(&mut init)
     }
 
     fn cluster(&self) -> PathBuf {
@@ -138,29 +102,34 @@ impl<'a> Interlock<'a> {
             self.binaries.arbitrator.clone()
         };
         let cluster_log = crate::side_by_side::cluster_log(&self.cluster(), "interlock", index);
-        self.hosts
-            .command(index, &program.display().to_string())
+        let mut command = Command::new(&program);
+        command
             .arg("--config")
             .arg(self.folder.join(NAMES[index]).join("interlock.toml"))
             .env("CLUSTER_LOG", cluster_log)
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))
+            .stderr(log);
+        self.hosts.within(index, || {
+            command
+                .spawn()
+                .map_err(|error| format!("{}: {error}", program.display()))
+        })
     }
 
     fn client(&self, index: usize, words: &[&str]) -> Result<Option<Duration>, String> {
         let program = self.binaries.folder.join("ticket");
-        let mut command = self.hosts.command(index, &program.display().to_string());
+        let mut command = Command::new(&program);
         command
             .arg("--config")
             .arg(self.folder.join(NAMES[index]).join("interlock.toml"))
             .args(words);
-        let start = Instant::now();
-        let output = command
-            .output()
-            .map_err(|error| format!("ticket: {error}"))?;
-        Ok(output.status.success().then(|| start.elapsed()))
+        self.hosts.within(index, || {
+            let start = Instant::now();
+            let output = command
+                .output()
+                .map_err(|error| format!("ticket: {error}"))?;
+            Ok(output.status.success().then(|| start.elapsed()))
+        })
     }
 
     /// Does every member see every other?
@@ -173,7 +142,7 @@ impl<'a> Interlock<'a> {
     /// # Errors
     /// The grant was not made.
     pub(crate) fn grant(&self, ticket: &str) -> Result<Duration, String> {
-        self.client(0, &["grant", ticket, "--to", NAMES[0]])?
+        self.client(0, &["grant", ticket, NAMES[0]])?
             .ok_or_else(|| format!("interlock: no grant of {ticket}"))
     }
 
