@@ -57,6 +57,8 @@ pub struct Controller {
     pub(crate) grants: Vec<Grant>,
     /// Resources whose state is in doubt and that are probed again once nothing of theirs is in flight.
     pub(crate) doubtful: BTreeSet<String>,
+    /// Holds that a configuration about to be taken needs, by ticket, with the reason.
+    pub(crate) proposed: BTreeMap<String, String>,
     pub(crate) diagnostics: Vec<String>,
     pub(crate) start_failure_is_fatal: bool,
     pub(crate) recheck_ns: u64,
@@ -89,6 +91,7 @@ impl Controller {
             dirty: true,
             grants: Vec::new(),
             doubtful: BTreeSet::new(),
+            proposed: BTreeMap::new(),
             diagnostics: Vec::new(),
             start_failure_is_fatal: true,
             recheck_ns: 0,
@@ -238,6 +241,40 @@ impl Controller {
             cib.bump_epoch();
         }
         Ok(cib)
+    }
+
+    /// Announces a configuration that would keep dependents of leased tickets from being stopped: the
+    /// tickets' holds are shown from now on, so that the site agent can have them agreed before the
+    /// configuration takes effect. The tickets; none means that it may take effect at once.
+    pub fn propose(&mut self, now: Now, cib: &Cib) -> Vec<String> {
+        self.now = now;
+        let mut proposed = BTreeMap::new();
+        for (ticket, list) in dependents::by_ticket(cib) {
+            let leased =
+                |lease: &Lease| lease.granted && !lease.hold && lease.deadline_ns.is_some();
+            if self.gate.lease(&ticket).is_some_and(leased)
+                && let Some(reason) = self.hold_under(cib, &list)
+            {
+                proposed.insert(ticket, reason);
+            }
+        }
+        let tickets = proposed.keys().cloned().collect();
+        self.proposed = proposed;
+        tickets
+    }
+
+    /// Every hold that the proposed configuration needs is agreed (or its lease is over).
+    pub fn is_proposal_agreed(&self) -> bool {
+        self.proposed.keys().all(|ticket| {
+            self.gate
+                .lease(ticket)
+                .is_none_or(|lease| lease.hold || !lease.granted)
+        })
+    }
+
+    /// The proposed configuration is in force, or given up.
+    pub fn end_proposal(&mut self) {
+        self.proposed.clear();
     }
 
     /// Replaces the configuration by one that [`Controller::offer`] gave; the status stays. The version

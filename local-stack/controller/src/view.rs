@@ -1,9 +1,10 @@
 //! What tools and the site agent are shown.
 
+use cib::Cib;
 use scheduler::{Grant, Inputs};
 
 use crate::controller::Controller;
-use crate::dependents::{self, LossPolicy};
+use crate::dependents::{self, Dependent, LossPolicy};
 use crate::graph::Graph;
 use crate::record;
 use crate::types::State;
@@ -210,9 +211,16 @@ impl Controller {
         under_way.unwrap_or_else(|| Shown::Settled(self.state(resource)))
     }
 
-    /// Why the ticket must not be taken over: something that depends on it would not be stopped.
+    /// Why the ticket must not be taken over: something that depends on it would not be stopped, or
+    /// would not once the proposed configuration is in force.
     fn hold(&self, ticket: &str) -> Option<String> {
         let list = self.dependents.get(ticket)?;
+        let current = self.hold_under(&self.cib, list);
+        current.or_else(|| self.proposed.get(ticket).cloned())
+    }
+
+    /// The reason under a configuration and what it says about a ticket's dependents.
+    pub(crate) fn hold_under(&self, cib: &Cib, list: &[Dependent]) -> Option<String> {
         list.iter().find_map(|dependent| {
             let resource = &dependent.resource;
             match self.state(resource) {
@@ -223,7 +231,7 @@ impl Controller {
             if dependent.policy == LossPolicy::Freeze {
                 return Some(format!("{resource} is under loss policy freeze"));
             }
-            dependents::not_managed(&self.cib, resource, &self.node.uname)
+            dependents::not_managed(cib, resource, &self.node.uname)
         })
     }
 

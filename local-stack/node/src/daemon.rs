@@ -51,6 +51,16 @@ struct Saved {
     result: Result<Box<Cib>, String>,
 }
 
+/// A configuration that waits for its holds to be agreed.
+#[derive(Debug)]
+struct Proposal {
+    peer: u64,
+    id: u64,
+    cib: Cib,
+    /// When it is taken without.
+    until: tokio::time::Instant,
+}
+
 /// How the daemon ended: resources that could not be stopped.
 pub(crate) type Unstopped = Vec<String>;
 
@@ -69,6 +79,7 @@ struct Daemon {
     /// Starts under tickets whose left processes the guard is to know.
     collecting: BTreeMap<u64, Vec<Holding>>,
     saving: bool,
+    proposal: Option<Proposal>,
     saved: mpsc::Sender<Saved>,
     left: Option<Unstopped>,
 }
@@ -133,6 +144,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
         collecting: BTreeMap::new(),
         told: String::new(),
         saving: false,
+        proposal: None,
         saved,
         left: None,
     };
@@ -186,6 +198,13 @@ async fn next_news(news: &mut Option<mpsc::Receiver<News>>) -> Option<News> {
     }
 }
 
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Daemon {
     async fn serve(
         mut self,
@@ -205,6 +224,8 @@ impl Daemon {
         self.controller.handle_timeout(now(self.options.clock));
         loop {
             self.perform();
+            self.proceed();
+            let patience = self.proposal.as_ref().map(|proposal| proposal.until);
             if let Some(left) = self.left.take() {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                 let _ = std::fs::remove_file(&self.options.socket);
@@ -229,6 +250,7 @@ impl Daemon {
                 _ = terminate.recv() => self.shut_down("SIGTERM"),
                 _ = interrupt.recv() => self.shut_down("SIGINT"),
                 _ = hangup.recv() => tracing::info!("SIGHUP: the configuration is changed by `cib replace`"),
+                () = until(patience) => {}
                 _ = alive.tick() => {
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }

@@ -306,7 +306,7 @@ fn what_has_no_process_is_named() {
 fn unmanaged_keeps_the_deadline_and_the_command_says_so() {
     let mut node = Node::new(&cib("t", ""));
     node.start_guarded();
-    node.run_under(5, SHORT);
+    node.run_under(5, 3 * SHORT);
     let meta = r#"<meta_attributes id="m"><nvpair id="m1" name="is-managed" value="false"/></meta_attributes>"#;
     let answer = node
         .ask(Do::CibReplace {
@@ -389,4 +389,28 @@ fn one_node_alone_is_fenced_by_its_guard() {
     node.tell("hang-stop");
     until("the service is gone", || (!node.serves()).then_some(()));
     until("it is quiet", || node.ticket().quiet.then_some(()));
+}
+
+#[test]
+fn a_hold_is_agreed_before_its_reason_takes_effect() {
+    let mut node = Node::new(&cib("t", ""));
+    node.start_guarded();
+    let deadline_ns = node.run_under(5, FAR);
+    let meta = r#"<meta_attributes id="m"><nvpair id="m1" name="is-managed" value="false"/></meta_attributes>"#;
+    std::thread::scope(|scope| {
+        let xml = cib("t", meta);
+        let replaced = scope.spawn(|| node.ask(Do::CibReplace { xml }).unwrap());
+        until("the hold is wanted", || node.ticket().hold);
+        node.hold(5);
+        let mut lease = node.lease(5, FAR);
+        (lease.generation, lease.hold, lease.deadline_ns) = (2, true, Some(deadline_ns));
+        node.ask(Do::Lease(lease)).unwrap();
+        let answer = replaced.join().unwrap();
+        assert!(
+            matches!(&answer, Answer::Replaced { notes, .. } if notes.is_empty()),
+            "{answer:?}"
+        );
+    });
+    assert_eq!(node.ticket().hold.unwrap(), "web is unmanaged");
+    assert!(!node.status().resources[0].managed);
 }

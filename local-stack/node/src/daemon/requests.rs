@@ -1,13 +1,20 @@
 //! Answers to the control socket.
 
+use std::time::Duration;
+
 use cib::Cib;
 use stack_api::stack::{Answer, Check, Do, Outcome, Request, Status};
 use stack_api::{ErrorBody, ErrorCode};
+use tokio::time::Instant;
 
-use super::{Daemon, Input, Saved, now};
+use super::{Daemon, Input, Proposal, Saved, now};
 use crate::control::is_query;
 use crate::convert;
 use crate::disk::save_cib;
+
+/// How long a configuration waits for the majority to agree to the holds that it needs: some round
+/// trips. Longer means that it cannot be agreed now; the deadline then stays in force.
+const HOLD_AGREEMENT_MAX: Duration = Duration::from_secs(2);
 
 impl Daemon {
     pub(super) fn input(&mut self, input: Input) {
@@ -201,19 +208,49 @@ impl Daemon {
             .hint("nothing was changed; query the CIB again and repeat the change")
         })?;
         self.saving = true;
+        let proposal = Proposal {
+            peer,
+            id,
+            cib,
+            until: Instant::now() + HOLD_AGREEMENT_MAX,
+        };
+        if self
+            .controller
+            .propose(now(self.options.clock), &proposal.cib)
+            .is_empty()
+        {
+            self.save(proposal);
+        } else {
+            self.proposal = Some(proposal);
+        }
+        Ok(())
+    }
+
+    /// Takes a proposed configuration once every hold that it needs is agreed, or nobody agreed in time.
+    pub(super) fn proceed(&mut self) {
+        let ripe = |proposal: &mut Proposal| {
+            self.controller.is_proposal_agreed() || Instant::now() >= proposal.until
+        };
+        if let Some(proposal) = self.proposal.take_if(ripe) {
+            self.save(proposal);
+        }
+    }
+
+    fn save(&self, proposal: Proposal) {
         let path = self.options.cib.clone();
         let saved = self.saved.clone();
+        let Proposal { peer, id, cib, .. } = proposal;
         tokio::task::spawn_blocking(move || {
             let result = save_cib(&path, &cib).map_err(|error| error.to_string());
             let result = result.map(|()| Box::new(cib));
             // The loop is gone when this fails.
             let _ = saved.blocking_send(Saved { peer, id, result });
         });
-        Ok(())
     }
 
     pub(super) fn saved(&mut self, saved: Saved) {
         self.saving = false;
+        self.controller.end_proposal();
         let outcome = saved
             .result
             .map_err(|error| ErrorBody::new(ErrorCode::Error, error))
