@@ -32,10 +32,10 @@ impl<'a> Plan<'a> {
                 self.node[node].remote_reset = true;
             }
             self.node[node].unclean = true;
-            self.fence_op(node, None, false, false);
+            self.fence_op(node, None, true, false);
         } else if !self.node[node].unclean {
             self.node[node].unclean = true;
-            self.fence_op(node, None, false, priority_delay);
+            self.fence_op(node, None, true, priority_delay);
         }
     }
 
