@@ -45,6 +45,10 @@ pub(crate) fn backend(
         .filter(|ticket| ticket.mode == Mode::Manual)
         .map(|ticket| TicketName(ticket.name.clone()))
         .collect();
+    let auto = config
+        .tickets
+        .iter()
+        .filter(|ticket| ticket.mode == Mode::Auto);
     match &config.cluster_manager {
         ClusterManager::None => Ok(Box::new(worker::Nothing::new(reports))),
         ClusterManager::LocalStack {
@@ -56,6 +60,9 @@ pub(crate) fn backend(
                 socket: socket.clone(),
                 timeout: *timeout,
                 manual,
+                leases: auto
+                    .map(|ticket| (TicketName(ticket.name.clone()), ticket.lease))
+                    .collect(),
                 site,
             };
             let guard = guard.as_deref().map(connect_guard);

@@ -179,7 +179,7 @@ async fn listen(client: GuardClient, mut news: mpsc::Receiver<News<Guard>>) {
                 tracing::warn!("{why}");
             }
             News::Told(Ok(_)) => {}
-            News::Told(Err(error)) => tracing::warn!(%error, "the guard refused"),
+            News::Told(Err(error)) => tracing::warn!("guard: {error}"),
             News::Event(Event::Fired {
                 ticket,
                 term,

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     /// Tickets without a lease.
     pub(crate) manual: BTreeSet<TicketName>,
+    /// The leases of the others.
+    pub(crate) leases: BTreeMap<TicketName, Duration>,
     /// The site, for `status`.
     pub(crate) site: String,
 }
@@ -57,6 +59,8 @@ pub(crate) struct StackDriver {
 struct Known {
     /// Why the stack cannot be reached, while it cannot.
     unreachable: Option<String>,
+    /// The first thing said to it since it was last heard.
+    told: Option<Instant>,
     node: String,
     protection: Option<Protection>,
     tickets: BTreeMap<TicketName, Entry>,
@@ -69,6 +73,8 @@ struct Entry {
     status: Option<TicketStatus>,
     /// The hold that was reported, with its term.
     hold: Option<(Term, String)>,
+    /// Since when the ticket is here and the stack does not keep it granted.
+    unwell: Option<Instant>,
 }
 
 /// How far a wait has come.
@@ -140,6 +146,7 @@ impl StackDriver {
     /// Says a lease; the answer comes as news. A stack that takes nothing hears it when it is
     /// connected again.
     fn say(&self, lease: Lease) {
+        self.lock().told.get_or_insert_with(Instant::now);
         if !self.asker.tell(Do::Lease(lease)) {
             tracing::warn!("the local stack takes no requests");
         }
@@ -165,7 +172,10 @@ impl StackDriver {
             let (until, problems) = {
                 let known = self.lock();
                 let status = known.tickets.get(name).and_then(|it| it.status.as_ref());
-                let current = status.filter(|it| it.term == term.0 && it.generation >= generation);
+                // A later term of the stack's answers for ours too: it ends whatever is older.
+                let current = status.filter(|it| {
+                    it.term > term.0 || (it.term == term.0 && it.generation >= generation)
+                });
                 match current.map(&look) {
                     Some(Look::Done) => return Ok(()),
                     Some(Look::Hopeless(why)) => return Err(why),
@@ -203,6 +213,10 @@ impl StackDriver {
             lease.deadline_ns = lease.deadline_ns.max(deadline.map(|at| at.0));
         };
         let look = |status: &TicketStatus| match status.granted {
+            _ if status.term > term.0 => Look::Hopeless(format!(
+                "the local stack knows a later term: {}",
+                status.term
+            )),
             true => Look::Done,
             false => Look::Wait,
         };
@@ -314,15 +328,76 @@ impl StackDriver {
         }
     }
 
-    /// Takes a status in, and says its lease again if the stack has an older one.
+    /// Takes a status in.
     fn learn(&self, status: TicketStatus) {
         let name = TicketName(status.ticket.clone());
         let mut known = self.lock();
         known.protection = Some(status.protection);
-        let entry = known.tickets.entry(name).or_default();
+        let entry = known.tickets.entry(name.clone()).or_default();
         entry.status = Some(status);
         drop(known);
         self.changed.send_modify(|count| *count += 1);
+        self.assess(&name);
+    }
+
+    /// Looks whether the stack keeps a ticket granted that is held here. If it does not for as long
+    /// as a lease, the ticket is given up, so that another site can run what depends on it: a stack
+    /// that is gone, hangs, has lost its guard, or counts the term as over.
+    fn assess(&self, name: &TicketName) {
+        let Some(patience) = self.settings.leases.get(name).copied() else {
+            return;
+        };
+        let mut known = self.lock();
+        let trouble = trouble(&known, name, patience);
+        let Some(entry) = known.tickets.get_mut(name) else {
+            return;
+        };
+        match (trouble, entry.unwell) {
+            (None, _) => entry.unwell = None,
+            (Some(_), Some(_)) => {}
+            (Some(_), None) => {
+                let since = Instant::now();
+                entry.unwell = Some(since);
+                let (driver, name) = (self.clone(), name.clone());
+                tokio::spawn(async move { driver.lose_patience(&name, since, patience).await });
+            }
+        }
+    }
+
+    fn assess_all(&self) {
+        let names: Vec<TicketName> = self.lock().tickets.keys().cloned().collect();
+        for name in names {
+            self.assess(&name);
+        }
+    }
+
+    /// Gives a ticket up again and again, a lease apart, as long as it is unwell.
+    async fn lose_patience(&self, name: &TicketName, since: Instant, patience: Duration) {
+        let mut at = since + patience;
+        loop {
+            sleep_until(at).await;
+            let (term, reason) = {
+                let known = self.lock();
+                let entry = known.tickets.get(name);
+                let lease = entry.filter(|it| it.unwell == Some(since));
+                let Some(lease) = lease.and_then(|it| it.lease.as_ref()) else {
+                    return;
+                };
+                match trouble(&known, name, patience) {
+                    Some(reason) => (Term(lease.term), reason),
+                    None => return,
+                }
+            };
+            let report = ClusterReport::Failed {
+                ticket: name.clone(),
+                term,
+                reason,
+            };
+            if self.reports.send(report).await.is_err() {
+                return;
+            }
+            at += patience;
+        }
     }
 
     /// The report that a status calls for: a hold that begins, or ends.
@@ -417,6 +492,7 @@ impl StackDriver {
         }
         let _told = self.asker.tell(Do::Status);
         self.changed.send_modify(|count| *count += 1);
+        self.assess_all();
     }
 
     fn learn_all(&self, status: Status) {
@@ -428,6 +504,28 @@ impl StackDriver {
         for ticket in status.tickets {
             self.learn(ticket);
         }
+    }
+}
+
+/// Why the stack does not keep a ticket granted that is held here; `None` if it does, or need not.
+fn trouble(known: &Known, name: &TicketName, patience: Duration) -> Option<String> {
+    let entry = known.tickets.get(name)?;
+    let lease = entry.lease.as_ref()?;
+    if !lease.granted || lease.stop {
+        return None;
+    }
+    if let Some(why) = &known.unreachable {
+        return Some(why.clone());
+    }
+    if known.told.is_some_and(|told| told.elapsed() > patience) {
+        return Some("the local stack does not answer".to_owned());
+    }
+    let status = entry.status.as_ref().filter(|it| it.term == lease.term);
+    match status {
+        Some(status) if status.granted => None,
+        Some(status) if !status.problems.is_empty() => Some(status.problems.join("; ")),
+        Some(_) => Some("the local stack does not keep it granted".to_owned()),
+        None => Some("the local stack does not know of the lease".to_owned()),
     }
 }
 
@@ -483,6 +581,7 @@ impl Driver for StackDriver {
             let lease = lease.clone();
             drop(known);
             self.say(lease);
+            self.assess(ticket);
         }
     }
 
@@ -622,12 +721,14 @@ fn report_stopped(
 /// Takes in what the stack says by itself.
 async fn listen(driver: StackDriver, mut news: mpsc::Receiver<News<Stack>>) {
     while let Some(piece) = news.recv().await {
+        driver.lock().told = None;
         match piece {
             News::Connected => driver.connected(),
             News::Disconnected(why) => {
                 tracing::warn!("{why}");
                 driver.lock().unreachable = Some(why);
                 driver.changed.send_modify(|count| *count += 1);
+                driver.assess_all();
             }
             News::Told(Ok(Answer::Ticket(status))) | News::Event(Event::Ticket(status)) => {
                 let name = TicketName(status.ticket.clone());
@@ -640,7 +741,7 @@ async fn listen(driver: StackDriver, mut news: mpsc::Receiver<News<Stack>>) {
             }
             News::Told(Ok(Answer::Status(status))) => driver.learn_all(status),
             News::Told(Ok(_)) => {}
-            News::Told(Err(error)) => tracing::warn!(%error, "the local stack refused"),
+            News::Told(Err(error)) => tracing::warn!("local stack: {error}"),
             News::Event(Event::Protection { protection }) => {
                 driver.lock().protection = Some(protection);
             }
