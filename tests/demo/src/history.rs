@@ -164,15 +164,26 @@ impl Record {
     /// The claim under which a life began. A look sees it a little after the service is up; what it
     /// says was true at the start. Where no look saw it, it is taken to have ended with the life.
     fn claim_at_start(&self, settings: &Settings, site: u16, life: &Instance, now: Mono) -> Entry {
-        let seen = self.entries.iter().find_map(|entry| match entry.event {
-            Event::Held {
-                site: claimer,
-                term,
-                until,
-                ..
-            } if claimer == site && term == life.term => Some(until),
-            _ => None,
-        });
+        // The first look after the start, or else the last one before it.
+        let (mut before, mut after) = (None, None);
+        for entry in &self.entries {
+            match entry.event {
+                Event::Held {
+                    site: claimer,
+                    term,
+                    until,
+                    ..
+                } if claimer == site && term == life.term => {
+                    if entry.at <= life.started.0 {
+                        before = Some(until);
+                    } else {
+                        after = after.or(Some(until));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let seen = after.or(before);
         let (started, ended) = life.life(now);
         let lease = (!settings.manual).then(|| ended.min(started.plus(settings.lease)).0);
         let until = seen.unwrap_or(lease);
