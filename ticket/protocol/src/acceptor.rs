@@ -388,3 +388,6 @@ impl Acceptor {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

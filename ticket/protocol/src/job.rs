@@ -13,13 +13,13 @@
 use std::time::Duration;
 
 use crate::command::{Outcome, Progress, Refused, Step, Why};
-use crate::ids::{MemberId, Term, TicketId};
-use crate::message::{Part, Purpose};
+use crate::ids::{MemberId, Term};
+use crate::message::Purpose;
 use crate::participant::Participant;
 use crate::proposer::Change;
 use crate::ticket::{Holding, Job, JobKind, Origin, Round, Wish, place};
-use crate::time::{Time, whole_millis};
-use crate::value::{Accepted, Phase, PhaseKind, Transfer, Value};
+use crate::time::Time;
+use crate::value::{Accepted, Phase, PhaseKind, Value};
 
 impl Participant {
     /// Begins to carry out a command; answers at once if there is nothing to do.
@@ -96,28 +96,6 @@ impl Participant {
             (JobKind::Standby { .. } | JobKind::Move { .. }, _) => self.refuse(t, Why::NotGranted),
             (JobKind::Grant { .. } | JobKind::Revoke { .. }, _) => {}
         }
-    }
-
-    fn ask_target(&mut self, t: usize) {
-        let again = self.now.after(self.config.round_timeout);
-        let id = self.tickets[t].id;
-        let Some(Job {
-            kind:
-                JobKind::Move {
-                    to,
-                    check,
-                    resend_at,
-                    ..
-                },
-            ..
-        }) = &mut self.tickets[t].job
-        else {
-            return;
-        };
-        *resend_at = again;
-        let (to, check) = (*to, *check);
-        self.send(to, Part::Check { ticket: id, check });
-        self.progress(t, Step::Check, vec![to], None);
     }
 
     pub(crate) fn job_timeout(&self, t: usize) -> Time {
@@ -244,19 +222,6 @@ impl Participant {
         }
     }
 
-    pub(crate) fn revoke_wish(&self, t: usize) -> Option<Wish> {
-        let ticket = &self.tickets[t];
-        if matches!(ticket.holding, Holding::Held(_) | Holding::Releasing(_)) {
-            return None;
-        }
-        match &ticket.job.as_ref()?.kind {
-            JobKind::Revoke { agreed, over_at } => {
-                (agreed.is_none() || self.now >= *over_at).then_some(Wish::Revoke)
-            }
-            _ => None,
-        }
-    }
-
     pub(crate) fn grant_change(
         &mut self,
         t: usize,
@@ -299,43 +264,6 @@ impl Participant {
             return None;
         }
         Some(self.new_grant(t, current, highest, force))
-    }
-
-    pub(crate) fn revoke_change(&mut self, t: usize, current: Option<&Value>) -> Option<Change> {
-        let Some(current) = current else {
-            self.refuse(t, Why::NotGranted);
-            return None;
-        };
-        let job = self.tickets[t].job.as_ref()?;
-        let JobKind::Revoke { agreed, over_at } = &job.kind else {
-            return None;
-        };
-        let over =
-            *agreed == Some(current.term) && self.now >= *over_at && !current.class.is_manual();
-        if agreed.is_some_and(|term| term != current.term) {
-            self.refuse_changed(t, Some(current));
-            return None;
-        }
-        if current.is_held() && current.hold.is_some() {
-            self.refuse_on_hold(t);
-            return None;
-        }
-        let phase = match current.phase {
-            Phase::Revoking if over => Phase::Revoked,
-            Phase::Granted | Phase::Moving(_) | Phase::Revoking => Phase::Revoking,
-            Phase::Vacant(_) | Phase::Revoked => Phase::Revoked,
-        };
-        let first = u32::from(agreed.is_none());
-        let value = Value {
-            phase,
-            revokes: current.revokes.saturating_add(first),
-            ..current.clone()
-        };
-        Some(Change {
-            value,
-            lease: false,
-            release: None,
-        })
     }
 
     /// A value of ours leaves: from here on an operator cannot be told that nothing happened.
@@ -477,9 +405,9 @@ impl Participant {
 
     /// Somebody else's grant came before our release was agreed.
     pub(crate) fn job_superseded(&mut self, t: usize) {
-        match self.tickets[t].job.as_ref().map(|job| &job.kind) {
-            Some(JobKind::Move { .. }) => self.refuse(t, Why::Changed),
-            _ => {}
+        let kind = self.tickets[t].job.as_ref().map(|job| &job.kind);
+        if let Some(JobKind::Move { .. }) = kind {
+            self.refuse(t, Why::Changed);
         }
     }
 
@@ -509,71 +437,6 @@ impl Participant {
         }
     }
 
-    pub(crate) fn revoke_chosen(&mut self, t: usize, value: &Value) {
-        let now = self.now;
-        let Some(Job {
-            kind: JobKind::Revoke { agreed, over_at },
-            ..
-        }) = &mut self.tickets[t].job
-        else {
-            return;
-        };
-        if value.phase == Phase::Revoked {
-            return self.finish_done(t);
-        }
-        *agreed = Some(value.term);
-        let left = (*over_at != Time::NEVER).then(|| over_at.since(now));
-        self.progress(t, Step::Stop, vec![value.owner], left);
-    }
-
-    /// Another member asks whether this site could run a ticket.
-    pub(crate) fn on_check(&mut self, from: MemberId, ticket: TicketId, check: u64) {
-        let Some(t) = self.ticket_index(ticket) else {
-            return;
-        };
-        self.check_for(t, from, check);
-    }
-
-    pub(crate) fn on_checked(&mut self, ticket: TicketId, check: u64, result: Result<(), String>) {
-        let Some(t) = self.ticket_index(ticket) else {
-            return;
-        };
-        let (now, me) = (self.now, self.me);
-        let id = self.random.next();
-        let Some(job) = &mut self.tickets[t].job else {
-            return;
-        };
-        let JobKind::Move {
-            to,
-            check: asked,
-            transfer,
-            ..
-        } = &mut job.kind
-        else {
-            return;
-        };
-        if *asked != check || job.step != Step::Check {
-            return;
-        }
-        if let Err(reason) = result {
-            return self.refuse(t, Why::TargetUnfit(reason));
-        }
-        let wait_ms = whole_millis(job.deadline.since(now));
-        let planned = Transfer {
-            id,
-            from: me,
-            to: *to,
-            wait_ms,
-        };
-        *transfer = Some(planned);
-        match self.tickets[t].held_mut() {
-            Some(held) if !held.on_hold() && held.stop.is_none() => held.transfer = Some(planned),
-            _ => return self.refuse(t, Why::Changed),
-        }
-        self.progress(t, Step::Agree, Vec::new(), None);
-        self.touch(t);
-    }
-
     /// Who may be running, and for how long still, as far as this member knows.
     pub(crate) fn may_run(&self, t: usize) -> (Option<MemberId>, Option<Duration>) {
         let ticket = &self.tickets[t];
@@ -594,7 +457,7 @@ impl Participant {
         (Some(value.owner), (!endless).then(|| until.since(self.now)))
     }
 
-    fn progress(
+    pub(crate) fn progress(
         &mut self,
         t: usize,
         step: Step,
@@ -625,7 +488,7 @@ impl Participant {
         self.touch(t);
     }
 
-    fn finish_done(&mut self, t: usize) {
+    pub(crate) fn finish_done(&mut self, t: usize) {
         let known = self.tickets[t].known_value();
         let owner = known
             .filter(|value| value.is_held())
@@ -634,7 +497,7 @@ impl Participant {
         self.finish(t, Outcome::Done { owner, term, phase });
     }
 
-    fn refuse(&mut self, t: usize, why: Why) {
+    pub(crate) fn refuse(&mut self, t: usize, why: Why) {
         let (holder, may_run_for) = self.may_run(t);
         let missing = if why == Why::NoMajority {
             self.silent(t)
@@ -652,7 +515,7 @@ impl Participant {
         );
     }
 
-    fn refuse_changed(&mut self, t: usize, current: Option<&Value>) {
+    pub(crate) fn refuse_changed(&mut self, t: usize, current: Option<&Value>) {
         let holder = current
             .filter(|value| value.is_held())
             .map(|value| value.owner);
@@ -665,7 +528,7 @@ impl Participant {
         );
     }
 
-    fn refuse_on_hold(&mut self, t: usize) {
+    pub(crate) fn refuse_on_hold(&mut self, t: usize) {
         let known = self.tickets[t]
             .known_value()
             .and_then(|value| value.hold.clone());

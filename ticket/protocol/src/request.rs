@@ -9,15 +9,16 @@
 
 use std::time::Duration;
 
-use crate::command::{Command, Outcome, Progress, Refused, Step, Why};
+use crate::command::{Command, Outcome, Progress, Refused, Why};
 use crate::config::Role;
 use crate::effect::{ClusterCommand, Effect};
-use crate::ids::{MemberId, MemberSet, RequestId, Term, TicketId};
-use crate::message::{Ask, Life, Obliged, Part};
+use crate::errand::ErrandOwner;
+use crate::ids::{MemberId, MemberSet, RequestId, TicketId};
+use crate::message::{Ask, Obliged, Part};
 use crate::participant::Participant;
 use crate::proposer::obliged_until;
 use crate::ticket::{JobKind, Origin, place};
-use crate::time::{Time, whole_millis};
+use crate::time::Time;
 use crate::value::{Accepted, Phase, PhaseKind, Value};
 
 /// Commands under way at one member: far more than operators type.
@@ -42,27 +43,6 @@ pub(crate) struct Request {
     answered: MemberSet,
     best: Option<Accepted>,
     obliged: Vec<(MemberId, Obliged, Time)>,
-}
-
-/// Something asked of another member until it answers.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    owner: ErrandOwner,
-    to: MemberId,
-    ticket: usize,
-    number: u64,
-    ask: Ask,
-    deadline: Time,
-    resend_at: Time,
-    /// The life and run of the member that it was first sent to.
-    sent: Option<(Option<Life>, u32)>,
-    step: Step,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ErrandOwner {
-    Request(RequestId),
-    Move(usize),
 }
 
 /// An outcome told to another member.
@@ -271,18 +251,7 @@ impl Participant {
                 self.start_job(t, Origin::Local(id), kind, deadline);
             }
             Ok(ask) => {
-                let number = self.random.next();
-                self.errands.push(Errand {
-                    owner: ErrandOwner::Request(id),
-                    to: actor,
-                    ticket: t,
-                    number,
-                    ask,
-                    deadline,
-                    resend_at: Time::ZERO,
-                    sent: None,
-                    step: Step::Agree,
-                });
+                self.ask_member(ErrandOwner::Request(id), actor, t, ask, deadline);
             }
         }
     }
@@ -323,20 +292,16 @@ impl Participant {
                 let live = until.is_some_and(|until| until > now);
                 let granted = matches!(phase, PhaseKind::Granted | PhaseKind::Moving);
                 if force.is_none() && granted && live && holder != Some(*to) {
-                    return match on_hold {
-                        Some(reason) => refuse(Why::OnHold(reason)),
-                        None => refuse(Why::Granted),
-                    };
+                    return refuse(on_hold.map_or(Why::Granted, Why::OnHold));
                 }
-                Ok(Act::At(
-                    *to,
-                    Ask::Grant {
-                        term,
-                        phase,
-                        revokes,
-                        force: force.clone(),
-                    },
-                ))
+                let force = force.clone();
+                let ask = Ask::Grant {
+                    term,
+                    phase,
+                    revokes,
+                    force,
+                };
+                Ok(Act::At(*to, ask))
             }
             Command::Revoke { .. } => match (phase, on_hold) {
                 (PhaseKind::None, _) => refuse(Why::NotGranted),
@@ -387,106 +352,6 @@ impl Participant {
                 transfer: None,
             },
             Ask::Standby { term: _, on } => JobKind::Standby { on },
-        }
-    }
-
-    /// A move's ticket is released: now its target is asked to take it.
-    pub(crate) fn move_on(&mut self, t: usize, to: MemberId, term: Term, deadline: Time) {
-        let number = self.random.next();
-        self.errands.push(Errand {
-            owner: ErrandOwner::Move(t),
-            to,
-            ticket: t,
-            number,
-            ask: Ask::Grant {
-                term,
-                phase: PhaseKind::Vacant,
-                revokes: 0,
-                force: None,
-            },
-            deadline,
-            resend_at: Time::ZERO,
-            sent: None,
-            step: Step::Grant,
-        });
-        self.run_errands();
-    }
-
-    fn run_errands(&mut self) {
-        let now = self.now;
-        let again = now.after(self.config.round_timeout);
-        let mut e = 0;
-        while e < self.errands.len() {
-            let errand = &self.errands[e];
-            if now >= errand.deadline {
-                let errand = self.errands.swap_remove(e);
-                self.errand_timed_out(&errand);
-                continue;
-            }
-            if now >= errand.resend_at {
-                let (to, number, t) = (errand.to, errand.number, errand.ticket);
-                let ask = errand.ask.clone();
-                // The member that acts finishes first, so that its word is still heard here.
-                let left = errand.deadline.since(now);
-                let spare = (left / 4).min(self.config.round_timeout * 2);
-                let wait_ms = whole_millis(left.saturating_sub(spare));
-                let connected = self.peer(to).is_some_and(|peer| peer.connected);
-                let errand = &mut self.errands[e];
-                errand.resend_at = again;
-                if connected {
-                    let place = self.peer(to).map(|peer| (peer.life, peer.seen.run));
-                    let errand = &mut self.errands[e];
-                    errand.sent = errand.sent.or(place);
-                    let ticket = self.tickets[t].id;
-                    self.send(
-                        to,
-                        Part::Ask {
-                            request: number,
-                            ticket,
-                            ask,
-                            wait_ms,
-                        },
-                    );
-                }
-            }
-            e += 1;
-        }
-    }
-
-    fn errand_timed_out(&mut self, errand: &Errand) {
-        let (holder, may_run_for) = self.may_run(errand.ticket);
-        let missing = vec![errand.to];
-        let outcome = if errand.sent.is_some() {
-            Outcome::Unknown {
-                step: errand.step,
-                missing,
-                holder,
-                may_run_for,
-            }
-        } else {
-            Outcome::Refused(Refused {
-                why: Why::Unreachable,
-                missing,
-                holder,
-                may_run_for,
-            })
-        };
-        self.errand_done(errand.owner, outcome);
-    }
-
-    fn errand_done(&mut self, owner: ErrandOwner, outcome: Outcome) {
-        match owner {
-            ErrandOwner::Request(id) => self.reply(id, outcome),
-            ErrandOwner::Move(t) if outcome.is_final() => {
-                let moving = self.tickets[t]
-                    .job
-                    .as_ref()
-                    .is_some_and(|job| job.step == Step::Grant);
-                if moving {
-                    self.finish(t, outcome);
-                }
-            }
-            ErrandOwner::Move(_) => {}
         }
     }
 
@@ -542,46 +407,6 @@ impl Participant {
         let deadline = self.now.after(Duration::from_millis(u64::from(wait_ms)));
         let kind = self.job_of(ask);
         self.start_job(t, origin, kind, deadline);
-    }
-
-    pub(crate) fn on_told(
-        &mut self,
-        from: MemberId,
-        (life, run): (Life, u32),
-        request: u64,
-        outcome: Outcome,
-    ) {
-        let same = |errand: &Errand| errand.to == from && errand.number == request;
-        let Some(e) = self.errands.iter().position(same) else {
-            return;
-        };
-        let Errand {
-            owner,
-            step,
-            ticket,
-            sent,
-            ..
-        } = self.errands[e];
-        let restarted = sent.is_some_and(|sent| sent != (Some(life), run));
-        let outcome = match outcome {
-            Outcome::Refused(_) if restarted => {
-                // It speaks for this run only: an earlier one may have done it.
-                let (holder, may_run_for) = self.may_run(ticket);
-                Outcome::Unknown {
-                    step,
-                    missing: Vec::new(),
-                    holder,
-                    may_run_for,
-                }
-            }
-            outcome => outcome,
-        };
-        if let Outcome::Progress(progress) = &outcome {
-            self.errands[e].step = progress.step;
-        } else {
-            self.errands.swap_remove(e);
-        }
-        self.errand_done(owner, outcome);
     }
 
     /// Tells whoever wished it how a job goes.

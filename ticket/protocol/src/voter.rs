@@ -116,6 +116,12 @@ impl Participant {
             } => {
                 self.on_refused(from, ticket, ballot, seq, refusal);
             }
+            other => self.on_other_part(from, other),
+        }
+    }
+
+    fn on_other_part(&mut self, from: MemberId, part: Part) {
+        match part {
             Part::Renew {
                 class,
                 round,

@@ -193,7 +193,7 @@ fn standby_and_activate() {
 }
 
 fn hold(world: &mut World, on: bool) {
-    let term = *world.terms.last().unwrap();
+    let term = *world.terms.last().expect("granted");
     let reason = "maintenance".to_owned();
     if !on {
         world.nodes[0].site.hold = false;

@@ -43,6 +43,24 @@ pub(crate) struct Site {
     pub(crate) standby: bool,
 }
 
+impl Site {
+    /// The orders that are not answered.
+    fn obey(&mut self, command: ClusterCommand) {
+        match command {
+            ClusterCommand::Extend { term, deadline, .. } if self.running == Some(term) => {
+                self.deadline = Some(deadline);
+            }
+            ClusterCommand::Withdraw { term, .. } if self.running <= Some(term) => {
+                self.running = None;
+            }
+            ClusterCommand::Activate { term, .. } => self.running = Some(term),
+            ClusterCommand::Standby { on, .. } => self.standby = on,
+            ClusterCommand::HoldAgreed { .. } => self.hold = true,
+            _ => {}
+        }
+    }
+}
+
 pub(crate) struct Node {
     pub(crate) participant: Option<Participant>,
     pub(crate) disk: Option<DurableState>,
@@ -65,6 +83,8 @@ pub(crate) struct World {
     pub(crate) terms: Vec<Term>,
     pub(crate) bytes: usize,
     pub(crate) sent: usize,
+    pub(crate) wakes: usize,
+    granted: usize,
 }
 
 impl World {
@@ -96,6 +116,8 @@ impl World {
             terms: Vec::new(),
             bytes: 0,
             sent: 0,
+            wakes: 0,
+            granted: 0,
         };
         for m in 0..members {
             world.start(MemberId(m), Restored::Fresh);
@@ -122,7 +144,8 @@ impl World {
 
     pub(crate) fn start(&mut self, id: MemberId, restored: Restored) {
         let seed = 1000 * u64::from(id.0) + self.now.0;
-        let participant = Participant::new(self.config(id), restored, self.now, seed).unwrap();
+        let participant = Participant::new(self.config(id), restored, self.now, seed)
+            .expect("the configuration is good");
         let node = &mut self.nodes[usize::from(id.0)];
         node.participant = Some(participant);
         node.life += 1;
@@ -260,7 +283,8 @@ impl World {
             let event = self.queue.first_key_value().map(|(&(time, _), _)| time);
             match (event, timer) {
                 (Some(event), timer) if timer.is_none_or(|(at, _)| event <= at) && event <= end => {
-                    let ((time, _), (to, life, input)) = self.queue.pop_first().unwrap();
+                    let ((time, _), (to, life, input)) =
+                        self.queue.pop_first().expect("it was looked at");
                     self.now = time;
                     self.deliver(to, life, input);
                 }
@@ -270,6 +294,15 @@ impl World {
                         p.handle_timeout(at);
                     }
                     self.drain(member);
+                    if let Some(p) = &self.nodes[usize::from(member.0)].participant {
+                        let next = p.next_timeout().unwrap_or(Time::NEVER);
+                        assert!(
+                            next > at,
+                            "a timer that stays in the past\n{}",
+                            self.story()
+                        );
+                        self.wakes += 1;
+                    }
                 }
                 _ => break,
             }
@@ -323,7 +356,8 @@ impl World {
                     assert!(bytes.len() <= 1200, "{} bytes: {message:?}", bytes.len());
                     self.bytes += bytes.len();
                     self.sent += 1;
-                    let message = wire::decode_message(&bytes).unwrap();
+                    let message =
+                        wire::decode_message(&bytes).expect("what was encoded is decoded");
                     if !self.cuts.contains(&(id, to)) {
                         self.push(DELAY, to, Input::Message(id, Box::new(message)));
                     }
@@ -349,7 +383,12 @@ impl World {
                     }
                 }
                 Effect::Event(event) => {
-                    if let Event::Granted { term, .. } = &event {
+                    if let Event::Granted { .. } = &event {
+                        self.granted += 1;
+                    }
+                    if let Event::Granted { term, .. } = &event
+                        && self.tickets.len() == 1
+                    {
                         assert!(
                             self.terms.iter().all(|last| last < term),
                             "terms grow\n{}",
@@ -365,6 +404,7 @@ impl World {
 
     fn obey(&mut self, id: MemberId, command: ClusterCommand) {
         let site = &mut self.nodes[usize::from(id.0)].site;
+        let refuse = |no: bool, why: &str| if no { Err(why.to_owned()) } else { Ok(()) };
         let report = match command {
             ClusterCommand::Grant {
                 ticket,
@@ -372,26 +412,16 @@ impl World {
                 deadline,
                 ..
             } => {
-                let result = if site.grant_fails {
-                    Err("no".to_owned())
-                } else {
-                    Ok(())
-                };
+                let result = refuse(site.grant_fails, "no");
                 if result.is_ok() {
                     site.running = Some(term);
                     site.deadline = deadline;
                 }
-                Some(ClusterReport::Granted {
+                ClusterReport::Granted {
                     ticket,
                     term,
                     result,
-                })
-            }
-            ClusterCommand::Extend { term, deadline, .. } => {
-                if site.running == Some(term) {
-                    site.deadline = Some(deadline);
                 }
-                None
             }
             ClusterCommand::Stop {
                 ticket, term, stop, ..
@@ -399,67 +429,40 @@ impl World {
                 if site.stop_hangs {
                     return;
                 }
-                let result = if site.stop_fails {
-                    Err("busy".to_owned())
-                } else {
-                    Ok(())
-                };
+                let result = refuse(site.stop_fails, "busy");
                 if result.is_ok() {
                     site.running = None;
                 }
-                Some(ClusterReport::Stopped {
+                ClusterReport::Stopped {
                     ticket,
                     term,
                     stop,
                     result,
-                })
-            }
-            ClusterCommand::Withdraw { term, .. } => {
-                if site.running.is_some_and(|running| running <= term) {
-                    site.running = None;
                 }
-                None
-            }
-            ClusterCommand::Activate { term, .. } => {
-                site.running = Some(term);
-                None
-            }
-            ClusterCommand::Standby { on, .. } => {
-                site.standby = on;
-                None
-            }
-            ClusterCommand::HoldAgreed { .. } => {
-                site.hold = true;
-                None
             }
             ClusterCommand::Check { ticket, check } => {
-                let result = if site.unfit {
-                    Err("no agent".to_owned())
-                } else {
-                    Ok(())
-                };
-                Some(ClusterReport::Checked {
+                let result = refuse(site.unfit, "no agent");
+                ClusterReport::Checked {
                     ticket,
                     check,
                     result,
-                })
+                }
             }
             ClusterCommand::Recall { ticket } => {
                 let held = site
                     .running
                     .map(|term| (term, site.deadline.unwrap_or(Time::NEVER)));
                 let quiet = site.running.is_none();
-                Some(ClusterReport::Recalled {
+                ClusterReport::Recalled {
                     ticket,
                     held,
                     release_begun: false,
                     quiet,
-                })
+                }
             }
+            unanswered => return site.obey(unanswered),
         };
-        if let Some(report) = report {
-            self.push(Duration::from_millis(50), id, Input::Report(report));
-        }
+        self.push(Duration::from_millis(50), id, Input::Report(report));
     }
 
     /// The guards.
@@ -492,11 +495,15 @@ impl World {
         Some(MemberId(m as u16))
     }
 
+    pub(crate) fn terms_of_all(&self) -> usize {
+        self.granted
+    }
+
     pub(crate) fn view(&self, at: MemberId) -> ticket_protocol::View {
         self.nodes[usize::from(at.0)]
             .participant
             .as_ref()
-            .unwrap()
+            .expect("it runs")
             .view(self.now)
     }
 
