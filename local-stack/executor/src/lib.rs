@@ -24,4 +24,4 @@ mod capture;
 mod executor;
 
 pub use agent::{Agent, Operation, Outcome, Status};
-pub use executor::{CallId, Executor, Report, Settings};
+pub use executor::{Busy, CallId, Executor, Report, Settings};
