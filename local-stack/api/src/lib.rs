@@ -8,7 +8,7 @@
 //!
 //! * [`stack`]: requests, answers and events of the local stack's control socket;
 //! * [`guard`]: the same for the guard's socket;
-//! * [`line`]: framing without I/O, for any runtime;
+//! * [`mod@line`]: framing without I/O, for any runtime;
 //! * [`client`]: a small blocking client with deadlines;
 //! * [`clock`]: `CLOCK_BOOTTIME` as every process of a node reads it, and the boot id.
 //!
