@@ -121,9 +121,10 @@ impl<'a> Plan<'a> {
         match self.rsc[rsc].variant {
             Variant::Primitive => {}
             Variant::Group => {
+                let colocated = self.group_keeps(rsc, "collocated");
                 let members = self.rsc[rsc].children.clone();
                 for (place, member) in members.into_iter().enumerate() {
-                    self.apply_location(member, id, reset || place > 0);
+                    self.apply_location(member, id, reset || (place > 0 && colocated));
                 }
             }
             Variant::Clone => {

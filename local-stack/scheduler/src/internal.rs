@@ -14,6 +14,13 @@ const THEN_GRAPHED: Relation = Relation::FIRST_IMPLIES_THEN_GRAPHED;
 const BLOCKS: Relation = Relation::UNRUNNABLE_BLOCKS;
 const IMPLIES: Relation = Relation::FIRST_IMPLIES_THEN;
 
+/// What counts for the order of a group's members.
+#[derive(Debug, Clone, Copy)]
+struct GroupKind {
+    ordered: bool,
+    promotable: bool,
+}
+
 impl<'a> Plan<'a> {
     pub(crate) fn internal_constraints(&mut self, rsc: RscId) {
         match self.rsc[rsc].variant {
@@ -124,14 +131,23 @@ impl<'a> Plan<'a> {
         self.order_ops((rsc, Word::STOP), (rsc, Word::STOPPED), BLOCKS);
         self.order_ops((rsc, Word::STOPPED), (rsc, Word::START), Relation::ORDERED);
         self.order_ops((rsc, Word::START), (rsc, Word::RUNNING), BLOCKS);
-        let promotable = self.rsc[self.top_resource(rsc, false)].is(RscFlags::PROMOTABLE);
+        let group = GroupKind {
+            ordered: self.group_keeps(rsc, "ordered"),
+            promotable: self.rsc[self.top_resource(rsc, false)].is(RscFlags::PROMOTABLE),
+        };
+        let colocated = self.group_keeps(rsc, "collocated");
         let mut previous = None;
         let mut last_active = None;
         for member in self.rsc[rsc].children.clone() {
-            self.constrain_member(rsc, member, previous, promotable);
+            self.internal_constraints(member);
+            if let Some(previous) = previous.filter(|_| colocated) {
+                let influence = self.rsc[member].is(RscFlags::CRITICAL);
+                self.together(member, previous, INFINITY, influence);
+            }
+            self.constrain_member(rsc, member, previous, group);
             if !self.rsc[member].running_on.is_empty() {
                 let idle = previous.is_some_and(|p: RscId| self.rsc[p].running_on.is_empty());
-                if let Some(active) = last_active.filter(|_| idle) {
+                if let Some(active) = last_active.filter(|_| idle && group.ordered) {
                     let flags = Relation::ORDERED;
                     self.order_ops((member, Word::STOP), (active, Word::STOP), flags);
                 }
@@ -141,28 +157,26 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether a group keeps what groups do unless told otherwise.
+    pub(crate) fn group_keeps(&self, group: RscId, what: &str) -> bool {
+        self.rsc[group].meta(what).is_none_or(|v| crate::text::is_true(Some(v)))
+    }
+
     fn constrain_member(
         &mut self,
         group: RscId,
         member: RscId,
         previous: Option<RscId>,
-        promotable: bool,
+        kind: GroupKind,
     ) {
-        self.internal_constraints(member);
         let mut down = GRAPHED;
         let mut downed = THEN_GRAPHED;
-        match previous {
-            None => {
-                down = down | Relation::ORDERED;
-                downed = IMPLIES;
-            }
-            Some(previous) => {
-                let influence = self.rsc[member].is(RscFlags::CRITICAL);
-                self.together(member, previous, INFINITY, influence);
-            }
+        if previous.is_none() && kind.ordered {
+            down = down | Relation::ORDERED;
+            downed = IMPLIES;
         }
         let up = BLOCKS | IMPLIES | THEN_GRAPHED;
-        if promotable {
+        if kind.promotable {
             self.order_ops((group, Word::DEMOTE), (member, Word::DEMOTE), down);
             self.order_ops((member, Word::DEMOTE), (group, Word::DEMOTED), downed);
             self.order_ops((member, Word::PROMOTE), (group, Word::PROMOTED), up);
@@ -172,9 +186,17 @@ impl<'a> Plan<'a> {
         self.order_ops((member, Word::STOP), (group, Word::STOPPED), downed);
         self.order_ops((group, Word::START), (member, Word::START), GRAPHED);
         self.order_ops((member, Word::START), (group, Word::RUNNING), up);
+        if !kind.ordered {
+            let flags = IMPLIES | BLOCKS | GRAPHED;
+            self.order_ops((group, Word::START), (member, Word::START), flags);
+            if kind.promotable {
+                self.order_ops((group, Word::PROMOTE), (member, Word::PROMOTE), flags);
+            }
+            return;
+        }
         let Some(previous) = previous else {
             self.order_ops((group, Word::START), (member, Word::START), Relation::NONE);
-            if promotable {
+            if kind.promotable {
                 self.order_ops((group, Word::PROMOTE), (member, Word::PROMOTE), Relation::NONE);
             }
             return;
@@ -187,7 +209,7 @@ impl<'a> Plan<'a> {
             let flags = Relation::THEN_IMPLIES_FIRST | BLOCKS;
             self.order_ops((member, Word::STOP), (previous, Word::START), flags);
         }
-        if promotable {
+        if kind.promotable {
             let flags = IMPLIES | BLOCKS;
             self.order_ops((previous, Word::PROMOTE), (member, Word::PROMOTE), flags);
             self.order_ops((member, Word::DEMOTE), (previous, Word::DEMOTE), Relation::ORDERED);

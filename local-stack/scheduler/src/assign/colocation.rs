@@ -213,37 +213,58 @@ impl<'a> Plan<'a> {
         for_dependent: bool,
     ) -> i32 {
         if for_dependent {
-            return match self.rsc[dependent].variant {
-                Variant::Group => match self.rsc[dependent].children.first().copied() {
-                    Some(first) => {
-                        let added = self.apply_colocation(first, primary, col, true);
-                        let priority = &mut self.rsc[dependent].promotion_priority;
-                        *priority = text::add(added, *priority);
-                        added
-                    }
-                    None => 0,
-                },
-                _ => self.apply_colocation(dependent, primary, col, false),
-            };
+            if self.rsc[dependent].variant == Variant::Group {
+                return self.apply_to_group(dependent, primary, col);
+            }
+            return self.apply_colocation(dependent, primary, col, false);
         }
         match self.rsc[primary].variant {
             Variant::Primitive => self.apply_to_primitive(dependent, primary, col),
-            Variant::Group => {
-                if self.rsc[primary].is(RscFlags::UNASSIGNED) {
-                    return 0;
-                }
-                // All of the group must be there for a mandatory colocation.
-                let members = &self.rsc[primary].children;
-                let mandatory = self.col[col].score >= INFINITY;
-                let member = if mandatory { members.last() } else { members.first() };
-                match member.copied() {
-                    Some(member) => self.apply_colocation(dependent, member, col, false),
-                    None => 0,
-                }
-            }
+            Variant::Group => self.apply_with_group(dependent, primary, col),
             Variant::Clone => self.apply_with_clone(dependent, primary, col),
             Variant::Bundle => self.apply_with_bundle(dependent, primary, col),
         }
+    }
+
+    fn apply_to_group(&mut self, dependent: RscId, primary: RscId, col: ColId) -> i32 {
+        let mut members = self.rsc[dependent].children.clone();
+        if self.group_keeps(dependent, "collocated") {
+            // The others follow the first.
+            members.truncate(1);
+        } else if self.col[col].score >= INFINITY {
+            return 0;
+        }
+        let mut added = 0;
+        for member in members {
+            added = text::add(added, self.apply_colocation(member, primary, col, true));
+        }
+        let priority = &mut self.rsc[dependent].promotion_priority;
+        *priority = text::add(added, *priority);
+        added
+    }
+
+    fn apply_with_group(&mut self, dependent: RscId, primary: RscId, col: ColId) -> i32 {
+        if self.rsc[primary].is(RscFlags::UNASSIGNED) {
+            return 0;
+        }
+        let members = self.rsc[primary].children.clone();
+        let mandatory = self.col[col].score >= INFINITY;
+        let concerned = if !self.group_keeps(primary, "collocated") {
+            if mandatory {
+                return 0;
+            }
+            &members[..]
+        } else if mandatory {
+            // All of the group must be there.
+            &members[members.len().saturating_sub(1)..]
+        } else {
+            &members[..members.len().min(1)]
+        };
+        let mut added = 0;
+        for member in concerned {
+            added = text::add(added, self.apply_colocation(dependent, *member, col, false));
+        }
+        added
     }
 
     fn apply_to_primitive(&mut self, dependent: RscId, primary: RscId, id: ColId) -> i32 {
@@ -548,6 +569,16 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// The members of a group that are where the group is.
+    pub(crate) fn members_with(&self, group: RscId) -> Vec<RscId> {
+        let r = &self.rsc[group];
+        let mut members = r.children.clone();
+        if !self.group_keeps(group, "collocated") && !r.parent.is_some_and(|p| self.is_clone(p)) {
+            members.truncate(1);
+        }
+        members
+    }
+
     /// Every resource that must be with this one, itself included.
     pub(crate) fn colocated_resources(
         &self,
@@ -557,7 +588,7 @@ impl<'a> Plan<'a> {
     ) {
         if self.rsc[rsc].variant == Variant::Group {
             list.insert(0, rsc);
-            for member in self.rsc[rsc].children.clone() {
+            for member in self.members_with(rsc) {
                 self.colocated_resources(member, whose, list);
             }
             return;

@@ -31,6 +31,6 @@ impl<'a> Plan<'a> {
         }
         self.rsc[rsc].next_role = self.rsc[first].next_role;
         self.rsc[rsc].flags.clear(RscFlags::ASSIGNING | RscFlags::UNASSIGNED);
-        place
+        place.filter(|_| self.group_keeps(rsc, "collocated"))
     }
 }

@@ -68,9 +68,9 @@ impl<'a> Plan<'a> {
                 }
             }
             Variant::Group => {
-                for member in &r.children {
-                    if self.rsc[*member].is(RscFlags::UNASSIGNED) && !all.contains(member) {
-                        self.add_utilization(*member, all, sum);
+                for member in self.members_with(rsc) {
+                    if self.rsc[member].is(RscFlags::UNASSIGNED) && !all.contains(&member) {
+                        self.add_utilization(member, all, sum);
                     }
                 }
             }
