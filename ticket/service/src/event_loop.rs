@@ -140,10 +140,19 @@ impl EventLoop {
     /// Runs until a signal asks for the end.
     ///
     /// # Errors
-    /// See [`Ended`]. Whatever this site runs is left to the guard.
+    /// See [`Ended`]; it was stopped as after a signal.
     pub(crate) async fn run(mut self) -> Result<(), Ended> {
         self.manager.ready();
         self.act();
+        let outcome = self.turns().await;
+        if let Err(ended) = &outcome {
+            tracing::error!("{ended}");
+        }
+        self.stop().await;
+        outcome
+    }
+
+    async fn turns(&mut self) -> Result<(), Ended> {
         loop {
             let due = self.next_wake();
             self.alarm.set(due)?;
@@ -152,7 +161,7 @@ impl EventLoop {
             let input = self.next_input().await?;
             self.notice_pauses(due);
             if let Input::Stop = input {
-                break;
+                return Ok(());
             }
             self.handle(input);
             for _ in 1..INPUTS_A_TURN {
@@ -167,8 +176,6 @@ impl EventLoop {
                 return Err(ended);
             }
         }
-        self.stop().await;
-        Ok(())
     }
 
     /// When the loop has to run again without any other input.
