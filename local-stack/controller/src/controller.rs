@@ -72,6 +72,7 @@ impl Controller {
     /// A controller for one node. Whatever the CIB's status says about this node's resources is
     /// forgotten: everything is probed, nothing is restarted.
     pub fn new(settings: Settings, cib: Cib, start: Start, now: Now) -> Self {
+        let failures = start.kept.failures.clone();
         let gate = Gate::restore(start.kept, &start.held);
         let node = Node {
             uname: settings.node.clone(),
@@ -104,6 +105,12 @@ impl Controller {
         let node = controller.node.clone();
         controller.cib.clear_node_status(&node.id);
         controller.cib.set_node_online(&node.id, &node.uname);
+        for (name, value) in &failures {
+            let (id, uname) = (&node.id, &node.uname);
+            controller
+                .cib
+                .set_transient_attribute(id, uname, name, Some(value));
+        }
         controller
     }
 
@@ -140,7 +147,11 @@ impl Controller {
 
     /// What the next daemon of this boot must find; see [`Effect::Keep`].
     pub fn kept(&self) -> Kept {
-        self.gate.kept()
+        let failures = record::all_failures(&self.cib, &self.node);
+        Kept {
+            failures,
+            ..self.gate.kept()
+        }
     }
 
     /// The site agent tells how it holds a ticket. An older word than known changes nothing.
@@ -383,7 +394,9 @@ impl Controller {
             self.calls.retain(|_, call| call.resource() != resource);
             let node = self.node.clone();
             self.cib.forget_resource(&node.id, &resource);
-            record::clear_failures(&mut self.cib, &node, &resource);
+            if record::clear_failures(&mut self.cib, &node, &resource) {
+                self.effects.push_back(Effect::Keep);
+            }
             self.last_failure.remove(&resource);
             self.states.insert(resource, State::Unknown);
             self.dirty = true;

@@ -242,6 +242,7 @@ impl Controller {
         if record::counts_as_failure(action, &result) && !known.aborted {
             let fatal = self.start_failure_is_fatal;
             record::count_failure(&mut self.cib, &node, action, fatal, self.now.wall_s);
+            self.effects.push_back(Effect::Keep);
             self.last_failure
                 .insert(resource.clone(), failure_text(action, &result));
         } else if !success && state == State::Stopped && !matches!(result.rc, 0 | 7) {
@@ -277,7 +278,9 @@ impl Controller {
         match action.operation.as_str() {
             "clear_failcount" => {
                 let node = self.node.clone();
-                record::clear_failures(&mut self.cib, &node, name(action));
+                if record::clear_failures(&mut self.cib, &node, name(action)) {
+                    self.effects.push_back(Effect::Keep);
+                }
                 self.last_failure.remove(name(action));
                 self.graph.confirm(action.id);
             }

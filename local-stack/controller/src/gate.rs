@@ -73,6 +73,7 @@ impl Gate {
                 .collect()
         };
         Kept {
+            failures: Vec::new(),
             without_process: self.without_process.iter().cloned().collect(),
             started: self
                 .started

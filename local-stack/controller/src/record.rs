@@ -126,8 +126,16 @@ pub(crate) fn failures(cib: &Cib, node: &Node, resource: &str) -> u32 {
         })
 }
 
-/// Forgets all failures of a resource on this node.
-pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) {
+/// Everything that counts failures on this node: attribute and value.
+pub(crate) fn all_failures(cib: &Cib, node: &Node) -> Vec<(String, String)> {
+    let mut found = transients(cib, node);
+    found.retain(|(name, _)| name.starts_with("fail-count-") || name.starts_with("last-failure-"));
+    found
+}
+
+/// Forgets all failures of a resource on this node; `true` when there were some.
+pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) -> bool {
+    let mut cleared = false;
     let prefixes = [
         format!("fail-count-{resource}#"),
         format!("last-failure-{resource}#"),
@@ -135,8 +143,10 @@ pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) {
     for (name, _) in transients(cib, node) {
         if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             cib.set_transient_attribute(&node.id, &node.uname, &name, None);
+            cleared = true;
         }
     }
+    cleared
 }
 
 fn count(text: &str) -> u32 {

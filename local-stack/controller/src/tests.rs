@@ -325,6 +325,33 @@ fn a_failed_start_bans_and_says_why() {
 }
 
 #[test]
+fn failures_outlive_the_daemon() {
+    let mut bench = Bench::new(CIB, Start::default());
+    bench.fail = vec!["free start".into()];
+    bench.run();
+    let kept = bench.controller.kept();
+    assert_eq!(
+        kept.failures[0],
+        ("fail-count-free#start_0".into(), "INFINITY".into())
+    );
+    let mut next = Bench::new(
+        CIB,
+        Start {
+            kept,
+            held: Vec::new(),
+        },
+    );
+    next.run();
+    assert_eq!(next.did(), ["free monitor", "web monitor"], "still banned");
+    next.controller
+        .handle_cleanup(next.now, Some("free"))
+        .unwrap();
+    next.run();
+    assert!(next.controller.kept().failures.is_empty());
+    assert!(next.running["free"]);
+}
+
+#[test]
 fn a_long_start_does_not_hold_up_others() {
     let mut bench = Bench::new(CIB, Start::default());
     bench.hang = vec!["free start".into()];

@@ -177,6 +177,9 @@ pub struct Kept {
     pub started: Vec<(String, Vec<(String, u64)>)>,
     /// Manual tickets (they have no deadline that the guard could tell) held when this was written.
     pub manual: Vec<(String, u64)>,
+    /// Failures counted on this node: attribute and value.
+    #[serde(default)]
+    pub failures: Vec<(String, String)>,
     /// Gated resources that left no process when they were started.
     #[serde(default)]
     pub without_process: Vec<String>,
