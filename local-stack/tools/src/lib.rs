@@ -4,4 +4,4 @@ mod graph_xml;
 mod simulate;
 
 pub use graph_xml::graph_xml;
-pub use simulate::crm_simulate;
+pub use simulate::{crm_simulate, recorded_time};

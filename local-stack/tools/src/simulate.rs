@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<(), String> {
     let path = options.xml_file.as_deref().ok_or("which file? (-x FILE)")?;
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
     let cib = Cib::parse(&text, Some(path)).map_err(|e| e.to_string())?;
-    let recorded = cib.root().attr("execution-date").and_then(|d| d.parse().ok());
+    let recorded = recorded_time(&cib);
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let now = options.now.or(recorded).unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
     let transition = scheduler::simulate(&cib, &Inputs { now, grants: None });
@@ -59,4 +59,9 @@ fn run(options: &Options) -> Result<(), String> {
         std::fs::write(file, crate::graph_xml(&transition)).map_err(|e| format!("{file}: {e}"))?;
     }
     Ok(())
+}
+
+/// When a CIB was judged, if it remembers.
+pub fn recorded_time(cib: &Cib) -> Option<i64> {
+    cib.root().attr("execution-date").and_then(|d| d.parse().ok())
 }
