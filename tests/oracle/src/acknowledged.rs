@@ -103,7 +103,9 @@ impl Acknowledged {
             } => {
                 self.cells.cell_mut(ticket, site).running &= !(1 << (resource % 64));
             }
-            Event::Hold { ticket, on: true } => self.hold[usize::from(ticket)] = true,
+            Event::Hold {
+                ticket, on: true, ..
+            } => self.hold[usize::from(ticket)] = true,
             Event::Frozen { site } => self.frozen[usize::from(site)] = true,
             Event::Thawed { site } => self.frozen[usize::from(site)] = false,
             Event::Asked {

@@ -144,6 +144,8 @@ pub enum Event {
     Hold {
         /// Which ticket.
         ticket: TicketId,
+        /// The holder's site.
+        site: Site,
         /// `true` while it lasts.
         on: bool,
     },

@@ -2,7 +2,7 @@
 //!
 //! Whatever was started under a term is gone when that term's lease and the stop budget are over,
 //! even if agent and stack are dead or paused. A new term never adopts what runs under an old one:
-//! the old lease's end counts for it. Out of force while the majority agreed on a hold, and for
+//! the old lease's end counts for it; and a term that ran out is not claimed again. Out of force while the majority agreed on a hold, and for
 //! manual tickets. A site that was paused as a whole has a bound from its resumption.
 
 use crate::history::{Entry, Event, Nanos, Setup, Site, TicketId};
@@ -19,6 +19,8 @@ struct Cell {
     /// The lease of the last claim, and that claim's term.
     claimed: u64,
     until: Nanos,
+    /// The last term for which a hold was in force: its lease may run out and go on.
+    suspended: u64,
     /// When what runs must be gone; `Nanos::MAX` = never.
     due: Nanos,
     reported: bool,
@@ -28,7 +30,7 @@ struct Cell {
 #[derive(Clone, Debug)]
 pub struct LeaseBinds {
     cells: Table<Cell>,
-    hold: Vec<bool>,
+    hold: Table<bool>,
     frozen: Vec<bool>,
     /// The least `due` of all cells where something runs: one comparison per event.
     next_due: Nanos,
@@ -46,7 +48,7 @@ impl LeaseBinds {
                     ..Cell::default()
                 },
             ),
-            hold: vec![false; setup.tickets.len()],
+            hold: Table::new(setup, false),
             frozen: vec![false; setup.sites.len()],
             next_due: Nanos::MAX,
         }
@@ -66,6 +68,12 @@ impl LeaseBinds {
             } => {
                 let budget = setup.tickets[usize::from(ticket)].stop_budget_ns;
                 let cell = self.cells.cell_mut(ticket, site);
+                let lapsed = cell.claimed == term && cell.until <= entry.at;
+                if lapsed && cell.suspended != term {
+                    violations.note(NAME, entry.at, ticket, || {
+                        format!("site {site} claims term {term:#x} again after it had run out")
+                    });
+                }
                 cell.until = until.unwrap_or(Nanos::MAX);
                 cell.claimed = term;
                 if cell.running != 0 && cell.term == term {
@@ -94,13 +102,13 @@ impl LeaseBinds {
                     self.refresh(setup);
                 }
             }
-            Event::Hold { ticket, on } => {
-                self.hold[usize::from(ticket)] = on;
+            Event::Hold { ticket, site, on } => {
+                *self.hold.cell_mut(ticket, site) = on;
                 // The deadline is in force again, and may be long over: swept at once.
                 let earliest = entry.at.saturating_add(setup.kill_after_thaw_ns);
-                for cell in self.cells.row_mut(ticket) {
-                    cell.due = cell.due.max(earliest);
-                }
+                let cell = self.cells.cell_mut(ticket, site);
+                cell.due = cell.due.max(earliest);
+                cell.suspended = cell.claimed;
                 self.refresh(setup);
             }
             Event::Frozen { site } => {
@@ -159,11 +167,9 @@ impl LeaseBinds {
     fn refresh(&mut self, setup: &Setup) {
         self.next_due = Nanos::MAX;
         for ticket in 0..setup.tickets.len() {
-            if self.hold[ticket] {
-                continue;
-            }
+            let hold = self.hold.row(ticket as TicketId);
             for (site, cell) in self.cells.row(ticket as TicketId).iter().enumerate() {
-                if cell.running != 0 && !cell.reported && !self.frozen[site] {
+                if cell.running != 0 && !cell.reported && !self.frozen[site] && !hold[site] {
                     self.next_due = self.next_due.min(cell.due);
                 }
             }
@@ -172,16 +178,15 @@ impl LeaseBinds {
 
     fn report(&mut self, setup: &Setup, at: Nanos, violations: &mut Violations) {
         for ticket in 0..setup.tickets.len() {
-            if self.hold[ticket] {
-                continue;
-            }
+            let hold = self.hold.row(ticket as TicketId);
             for (site, cell) in self
                 .cells
                 .row_mut(ticket as TicketId)
                 .iter_mut()
                 .enumerate()
             {
-                let counts = cell.running != 0 && !cell.reported && !self.frozen[site];
+                let counts =
+                    cell.running != 0 && !cell.reported && !self.frozen[site] && !hold[site];
                 if counts && at > cell.due {
                     cell.reported = true;
                     violations.note(NAME, at, ticket as TicketId, || {

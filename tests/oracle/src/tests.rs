@@ -217,6 +217,27 @@ fn adopting_what_runs_under_an_old_term_is_caught() {
 }
 
 #[test]
+fn a_lapsed_term_that_is_revived_is_caught() {
+    assert_eq!(
+        broken(&[(0, held(0, 1, 10)), (11, held(0, 1, 20))]),
+        ["lease_binds"]
+    );
+    assert_eq!(broken(&[(0, held(0, 1, 10)), (9, held(0, 1, 20))]), [""; 0]);
+    let hold = |on| Event::Hold {
+        ticket: 0,
+        site: 0,
+        on,
+    };
+    let events = [
+        (0, held(0, 1, 10)),
+        (1, hold(true)),
+        (11, held(0, 1, 20)),
+        (12, hold(false)),
+    ];
+    assert_eq!(broken(&events), [""; 0], "a hold suspends the end");
+}
+
+#[test]
 fn a_start_without_a_lease_is_caught() {
     assert_eq!(
         broken(&[(0, started(0, 1)), (0, ended(0))]),
@@ -228,7 +249,11 @@ fn a_start_without_a_lease_is_caught() {
 
 #[test]
 fn a_hold_suspends_the_deadline() {
-    let hold = |on| Event::Hold { ticket: 0, on };
+    let hold = |on| Event::Hold {
+        ticket: 0,
+        site: 0,
+        on,
+    };
     let events = [
         (0, held(0, 1, 10)),
         (0, started(0, 1)),

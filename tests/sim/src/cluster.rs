@@ -203,8 +203,13 @@ impl World {
         order: Order,
         answer: OrderEnd,
     ) {
+        let done = self.sites[usize::from(site)].done[usize::from(ticket)];
+        let overtaken = key < done;
+        self.trace(|| {
+            format!("m{site} t{ticket} carries out {key:?} {order:?}, void: {overtaken}")
+        });
         let done = &mut self.sites[usize::from(site)].done[usize::from(ticket)];
-        if key < *done {
+        if overtaken {
             // Overtaken by a later order: the last one counts.
             return;
         }
@@ -304,7 +309,11 @@ impl World {
         if *hold == Some((term, false)) {
             *hold = Some((term, true));
             self.stats.holds += 1;
-            self.see(Seen::Hold { ticket, on: true });
+            self.see(Seen::Hold {
+                ticket,
+                site,
+                on: true,
+            });
         }
     }
 
@@ -315,7 +324,11 @@ impl World {
             return;
         };
         if agreed {
-            self.see(Seen::Hold { ticket, on: false });
+            self.see(Seen::Hold {
+                ticket,
+                site,
+                on: false,
+            });
         }
         let powered = self.sites[usize::from(site)].powered;
         if powered {
@@ -361,8 +374,15 @@ impl World {
             let alive = self.members[usize::from(site)].process.is_some();
             for ticket in 0..self.names.len() {
                 let told = self.sites[usize::from(site)].told[ticket].filter(|_| alive);
+                let node = &self.sites[usize::from(site)];
+                let on = if alive {
+                    node.standby[ticket]
+                } else {
+                    node.gates[ticket].standby()
+                };
                 self.gate(site, ticket as u16, |gate, around| {
-                    gate.stack_back(around, told)
+                    gate.stack_back(around, told);
+                    gate.order(around, Order::Standby { on });
                 });
             }
         }
@@ -427,7 +447,11 @@ impl World {
             if let Some((term, agreed)) = node.holds[usize::from(ticket)].take() {
                 node.hold_over[usize::from(ticket)] = Some(term);
                 if agreed {
-                    self.see(Seen::Hold { ticket, on: false });
+                    self.see(Seen::Hold {
+                        ticket,
+                        site,
+                        on: false,
+                    });
                 }
             }
         }
@@ -439,7 +463,11 @@ impl World {
     fn power_ends_claim(&mut self, site: u16, ticket: u16) {
         let claim = self.sites[usize::from(site)].claims[usize::from(ticket)].take();
         if let Some(claim) = claim.filter(|claim| !claim.released) {
-            self.see(Seen::Released { ticket, site, term: claim.term.0 });
+            self.see(Seen::Released {
+                ticket,
+                site,
+                term: claim.term.0,
+            });
         }
     }
 
@@ -458,6 +486,15 @@ impl World {
 
     /// A clock goes at another rate from now on; every timer on that machine is set anew.
     pub(crate) fn change_rate(&mut self, member: u16, ppm: i64) {
+        let left_over = |ticket: usize| {
+            let site = self.sites.get(usize::from(member));
+            let runs = site.is_some_and(|site| site.gates[ticket].running().is_some());
+            runs && !self.holds(member, ticket as u16)
+        };
+        if (0..self.names.len()).any(left_over) {
+            // Its deadline was told to the oracle in true time, at the old rate.
+            return;
+        }
         self.faults.count(Fault::RateChange);
         let node = &mut self.members[usize::from(member)];
         node.ppm = ppm;

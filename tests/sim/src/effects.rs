@@ -357,10 +357,15 @@ impl World {
             released: false,
         };
         node.claims[usize::from(ticket)] = Some(claim);
+        let mut taken = true;
         if let Some(deadline) = deadline {
-            self.gate(site, ticket, |gate, around| {
+            taken = self.gate(site, ticket, |gate, around| {
                 gate.guard_deadline(around, term, deadline)
             });
+        }
+        if self.late && !taken {
+            // Decided before a pause and carried out after it: the guard has the last word.
+            return;
         }
         self.claimed(site, ticket, claim);
     }

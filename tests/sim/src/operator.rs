@@ -112,11 +112,9 @@ impl World {
         let answer = match outcome {
             Outcome::Done { .. } => Answer::Done,
             Outcome::Pending { .. } if one.ask == Some(Ask::Revoke) => Answer::Agreed,
-            // These say that something was done and did not last, or that it is not known.
-            Outcome::Refused(Refused {
-                why: Why::Changed | Why::StartFailed(_) | Why::StopFailed(_),
-                ..
-            }) => Answer::Unknown,
+            // A proposal had left, or may have, before these were found: a minority can have
+            // stored it, and whoever comes next completes what it finds.
+            Outcome::Refused(Refused { why, .. }) if may_have_begun(why) => Answer::Unknown,
             Outcome::Refused(_) => Answer::Refused,
             Outcome::Pending { .. } | Outcome::Unknown { .. } | Outcome::Progress(_) => {
                 Answer::Unknown
@@ -228,5 +226,26 @@ impl World {
         let name = &self.names[usize::from(ticket)];
         let one = view.tickets.iter().find(|one| one.name == *name);
         one.map_or((PhaseKind::None, false), |one| (one.phase, one.standby))
+    }
+}
+
+fn may_have_begun(why: &Why) -> bool {
+    match why {
+        Why::Changed
+        | Why::StartFailed(_)
+        | Why::StopFailed(_)
+        | Why::MayRun
+        | Why::NoMajority
+        | Why::Unreachable
+        | Why::Mute => true,
+        Why::UnknownTicket
+        | Why::NotASite
+        | Why::Granted
+        | Why::OnHold(_)
+        | Why::NotGranted
+        | Why::SameSite
+        | Why::TargetUnfit(_)
+        | Why::Busy
+        | Why::NotLost => false,
     }
 }

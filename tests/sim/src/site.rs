@@ -146,6 +146,8 @@ pub struct Gate {
     term: Term,
     step: u64,
     standby: bool,
+    /// The term that the order to stop named, for its confirmation.
+    stop_names: Term,
     armed: Vec<Armed>,
 }
 
@@ -163,6 +165,7 @@ impl Gate {
             term: Term::NONE,
             step: 0,
             standby: false,
+            stop_names: Term::NONE,
             armed: Vec::with_capacity(ARMED_MAX),
         }
     }
@@ -252,9 +255,12 @@ impl Gate {
                 });
             }
             Order::Stop { term, stop } => {
-                if term < known {
+                if term < known && term != Term::NONE {
                     return false;
                 }
+                self.stop_names = term;
+                // An agent that does not know what runs here has all of it stopped.
+                let term = term.max(known);
                 let deadline = self
                     .lease
                     .filter(|l| l.term == term)
@@ -471,6 +477,7 @@ impl Gate {
         for one in self.armed.iter_mut().filter(|one| one.term == term) {
             one.disarmed = true;
         }
+        let term = self.stop_names;
         around.out.push(Out::Stopped {
             term,
             stop,
@@ -481,11 +488,10 @@ impl Gate {
     /// A stop failed or hangs: whoever ordered it is told that it still runs.
     fn impossible(&mut self, around: &mut Around<'_>) {
         if let Some(Lease {
-            term,
-            stop: Some(stop),
-            ..
+            stop: Some(stop), ..
         }) = self.lease
         {
+            let term = self.stop_names;
             around.out.push(Out::Stopped {
                 term,
                 stop,

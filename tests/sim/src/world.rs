@@ -182,6 +182,8 @@ pub struct World {
     pub(crate) out: Vec<Out>,
     /// The greatest term a store that compares terms has seen, by ticket.
     pub(crate) store: Vec<Term>,
+    /// A process that was paused carries out what it had decided before.
+    pub(crate) late: bool,
     /// Faults are still being made.
     pub(crate) storm: bool,
     /// The member whose memory is in doubt, and the peers it has not heard and told since.
@@ -225,6 +227,7 @@ impl World {
             operator: Operator::default(),
             out: Vec::new(),
             store: vec![Term::NONE; count],
+            late: false,
             storm: true,
             doubt: None,
             trap: None,
@@ -422,7 +425,9 @@ impl World {
         node.pause_after = None;
         self.trace(|| format!("m{member} resumes"));
         // What it had decided before the pause is carried out first, late as it is.
+        self.late = true;
         self.drain(member);
+        self.late = false;
         if !late {
             self.timeout(member);
         }
