@@ -198,7 +198,11 @@ boot
 verify
 for program in guard local-stack site-agent; do starts $program; done
 for program in guard local-stack site-agent; do stays $program; done
-inside ticket status || [ $? -ne 102 ] || fail "the site agent does not answer"
+inside ticket status >"$work/status" || true
+grep -q '◐ process' "$work/status" || {
+    cat "$work/status" >&2
+    fail "the site agent does not see its guard: status shows no protection"
+}
 for program in guard local-stack site-agent; do is_watched $program; done
 for program in site-agent local-stack guard; do stops $program; done
 power_off
