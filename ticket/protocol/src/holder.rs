@@ -347,6 +347,7 @@ impl Participant {
                 let term = *term;
                 return self.stop_leftover(t, term);
             }
+            Holding::Recalling { again_at } if now >= *again_at => return self.recall(t),
             Holding::None => return self.end_hold(t),
             _ => return,
         };

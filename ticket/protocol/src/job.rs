@@ -35,6 +35,10 @@ impl Participant {
             _ => Step::Agree,
         };
         let not_before = Time::ZERO;
+        let give_up = match kind {
+            JobKind::Grant { open: true, .. } => self.read_until(),
+            _ => Time::NEVER,
+        };
         self.tickets[t].job = Some(Job {
             origin,
             kind,
@@ -42,6 +46,7 @@ impl Participant {
             step,
             sent: false,
             not_before,
+            give_up,
             told: None,
         });
         self.tickets[t].retry_at = self.now;
@@ -103,6 +108,9 @@ impl Participant {
             return Time::NEVER;
         };
         let mut wake = job.deadline;
+        if !job.sent {
+            wake = wake.min(job.give_up);
+        }
         if job.not_before > self.now {
             wake = wake.min(job.not_before);
         }
@@ -122,7 +130,7 @@ impl Participant {
         let Some(job) = &self.tickets[t].job else {
             return;
         };
-        if now >= job.deadline {
+        if now >= job.deadline || (now >= job.give_up && !job.sent) {
             return self.job_timed_out(t);
         }
         match &job.kind {
@@ -228,16 +236,31 @@ impl Participant {
         current: Option<&Value>,
         highest: Term,
     ) -> Option<Change> {
-        let job = self.tickets[t].job.as_ref()?;
+        let job = self.tickets[t].job.as_mut()?;
         let JobKind::Grant {
             term,
             phase,
             revokes,
+            open,
             force,
-        } = &job.kind
+        } = &mut job.kind
         else {
             return None;
         };
+        if std::mem::take(open) {
+            job.give_up = Time::NEVER;
+            if let Some(value) = current.filter(|value| value.is_held() && value.owner != self.me) {
+                let holder = Some(value.owner);
+                let refused = Refused {
+                    holder,
+                    ..Refused::because(Why::Granted)
+                };
+                self.finish(t, Outcome::Refused(refused));
+                return None;
+            }
+            (*term, *phase) = place(current);
+            *revokes = current.map_or(0, |value| value.revokes);
+        }
         let (named, force) = ((*term, *phase), force.clone());
         let found = place(current);
         // A revoke may have been completed while its grant was waiting for it.
@@ -296,6 +319,7 @@ impl Participant {
                     return self.finish(t, outcome);
                 }
                 job.not_before = free;
+                job.give_up = Time::NEVER;
                 let holder = self.may_run(t).0;
                 let waiting = holder.into_iter().collect();
                 self.progress(t, Step::WaitForLease, waiting, Some(free.since(now)));
@@ -483,6 +507,22 @@ impl Participant {
 
     pub(crate) fn finish(&mut self, t: usize, outcome: Outcome) {
         if let Some(job) = self.tickets[t].job.take() {
+            let outcome = match outcome {
+                // Its value may be stored somewhere, and somebody may complete it.
+                Outcome::Refused(refused)
+                    if job.sent
+                        && matches!(job.kind, JobKind::Grant { .. })
+                        && !matches!(refused.why, Why::StartFailed(_)) =>
+                {
+                    Outcome::Unknown {
+                        step: job.step,
+                        missing: refused.missing,
+                        holder: refused.holder,
+                        may_run_for: refused.may_run_for,
+                    }
+                }
+                outcome => outcome,
+            };
             self.tell(job.origin, outcome);
         }
         self.touch(t);

@@ -210,6 +210,6 @@ impl Participant {
     pub fn is_recalling(&self) -> bool {
         self.tickets
             .iter()
-            .any(|ticket| matches!(ticket.holding, Holding::Recalling))
+            .any(|ticket| matches!(ticket.holding, Holding::Recalling { .. }))
     }
 }

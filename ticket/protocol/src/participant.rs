@@ -408,7 +408,8 @@ impl Participant {
                 None => {}
             }
         }
-        if let Holding::Leftover { again_at, .. } = ticket.holding {
+        if let Holding::Leftover { again_at, .. } | Holding::Recalling { again_at } = ticket.holding
+        {
             wake = wake.min(again_at);
         }
         if let Some(candidate) = ticket.candidate.filter(|candidate| candidate.at > self.now) {

@@ -44,7 +44,7 @@ impl Participant {
     pub(crate) fn wish(&self, t: usize) -> Option<Wish> {
         let ticket = &self.tickets[t];
         match &ticket.holding {
-            Holding::Recalling | Holding::Leftover { .. } => None,
+            Holding::Recalling { .. } | Holding::Leftover { .. } => None,
             Holding::Releasing(_) => Some(Wish::Release),
             Holding::Held(held) if held.lapsed => None,
             Holding::Held(held) => match &ticket.lead {

@@ -31,6 +31,9 @@ use crate::view::Voting;
 const RECORDS_MAX: usize = 6;
 /// Questions of a starting member are repeated at this many round timeouts.
 const ASK_AGAIN_ROUNDS: u32 = 2;
+/// A cluster that has not said what it holds is asked again after this long: a stack takes
+/// seconds to start.
+const RECALL_AGAIN: Duration = Duration::from_secs(10);
 /// So many round timeouts all peers get to answer a restarted member before it votes for an owner
 /// that goes on. Without all of them it goes on all the same: a restart while another site is down
 /// must not cost the ticket.
@@ -102,15 +105,22 @@ impl Participant {
         self.memory.alive = self.memory.change();
         if self.is_site {
             for t in 0..self.tickets.len() {
-                self.tickets[t].holding = Holding::Recalling;
-                let ticket = self.name(t);
-                self.order(ClusterCommand::Recall { ticket });
+                self.recall(t);
             }
         }
         for t in 0..self.tickets.len() {
             self.touch(t);
         }
         Ok(())
+    }
+
+    /// Asks the site's cluster what it still holds, again and again: a site that does not know
+    /// takes nothing over.
+    pub(crate) fn recall(&mut self, t: usize) {
+        let again_at = self.now.after(RECALL_AGAIN);
+        self.tickets[t].holding = Holding::Recalling { again_at };
+        let ticket = self.name(t);
+        self.order(ClusterCommand::Recall { ticket });
     }
 
     fn restore_state(&mut self, state: DurableState) -> Result<(), StartError> {

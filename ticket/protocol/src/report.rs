@@ -244,7 +244,7 @@ impl Participant {
         release_begun: bool,
         quiet: bool,
     ) {
-        if !matches!(self.tickets[t].holding, Holding::Recalling) {
+        if !matches!(self.tickets[t].holding, Holding::Recalling { .. }) {
             return;
         }
         self.tickets[t].holding = Holding::None;

@@ -17,7 +17,7 @@ use crate::ids::{MemberId, MemberSet, RequestId, TicketId};
 use crate::message::{Ask, Obliged, Part};
 use crate::participant::Participant;
 use crate::proposer::obliged_until;
-use crate::ticket::{JobKind, Origin, place};
+use crate::ticket::{Holding, JobKind, Origin, place};
 use crate::time::Time;
 use crate::value::{Accepted, Phase, PhaseKind, Value};
 
@@ -84,6 +84,9 @@ impl Participant {
             return self.reply(id, Outcome::Refused(Refused::because(Why::Busy)));
         }
         let deadline = self.now.after(command.wait());
+        if let Some(kind) = self.unread_grant(t, &command) {
+            return self.start_job(t, Origin::Local(id), kind, deadline);
+        }
         let query = u32::try_from(self.random.next() >> 32).unwrap_or_default();
         let mut request = Request {
             id,
@@ -91,7 +94,7 @@ impl Participant {
             command,
             deadline,
             query,
-            give_up: deadline.min(self.now.after(self.config.round_timeout * READ_ROUNDS)),
+            give_up: deadline.min(self.read_until()),
             resend_at: self.now.after(self.resend_after(0)),
             answered: MemberSet::default(),
             best: None,
@@ -109,6 +112,37 @@ impl Participant {
         self.send_query(&request);
         self.requests.push(request);
         self.run_requests();
+    }
+
+    /// A majority that has not answered by then is not there.
+    pub(crate) fn read_until(&self) -> Time {
+        self.now.after(self.config.round_timeout * READ_ROUNDS)
+    }
+
+    /// A grant to this very site of a ticket that nobody holds, as far as its own acceptor knows:
+    /// the promises tell all that a read would, so the read is left out.
+    fn unread_grant(&self, t: usize, command: &Command) -> Option<JobKind> {
+        let ticket = &self.tickets[t];
+        let free = ticket.known_value().is_none_or(|value| !value.is_held())
+            && ticket.acceptor.obliged(&self.context()).is_none()
+            && matches!(ticket.holding, Holding::None)
+            && ticket.job.is_none();
+        match command {
+            Command::Grant {
+                to, force: None, ..
+            } if *to == self.me && free => {
+                let (term, phase) = ticket.known_place();
+                let (revokes, open) = (0, true);
+                Some(JobKind::Grant {
+                    term,
+                    phase,
+                    revokes,
+                    open,
+                    force: None,
+                })
+            }
+            _ => None,
+        }
     }
 
     fn send_query(&mut self, request: &Request) {
@@ -343,6 +377,7 @@ impl Participant {
                 term,
                 phase,
                 revokes,
+                open: false,
                 force,
             },
             Ask::Move { term: _, to } => JobKind::Move {

@@ -210,7 +210,9 @@ impl Proposal {
 pub(crate) enum Holding {
     None,
     /// A restarted site asks its cluster what is still held.
-    Recalling,
+    Recalling {
+        again_at: Time,
+    },
     /// This site holds the ticket.
     Held(Box<Held>),
     /// Everything is stopped: the ticket is being handed back.
@@ -319,6 +321,8 @@ pub(crate) struct Job {
     pub(crate) sent: bool,
     /// Not tried before (an old holder's lease runs).
     pub(crate) not_before: Time,
+    /// Given up then, if no majority has answered yet.
+    pub(crate) give_up: Time,
     pub(crate) told: Option<Progress>,
 }
 
@@ -328,6 +332,9 @@ pub(crate) enum JobKind {
         term: Term,
         phase: PhaseKind,
         revokes: u32,
+        /// It was asked for here and not read before: it replaces what the first majority has,
+        /// if nobody holds that.
+        open: bool,
         force: Option<String>,
     },
     Move {
