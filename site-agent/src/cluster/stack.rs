@@ -212,16 +212,28 @@ impl StackDriver {
             lease.hold = false;
             lease.deadline_ns = lease.deadline_ns.max(deadline.map(|at| at.0));
         };
-        let look = |status: &TicketStatus| match status.granted {
-            _ if status.term > term.0 => Look::Hopeless(format!(
-                "the local stack knows a later term: {}",
-                status.term
-            )),
-            true => Look::Done,
-            false => Look::Wait,
+        let look = |status: &TicketStatus| match cannot_run(status) {
+            _ if status.term > term.0 => {
+                let later = status.term;
+                Look::Hopeless(format!("the local stack knows a later term: {later}"))
+            }
+            _ if !status.granted => Look::Wait,
+            _ if status.started || standby => Look::Done,
+            Some(why) => Look::Hopeless(why),
+            None => Look::Wait,
         };
-        self.change_and_wait(name, term, change, look, |_| until, ticket)
-            .await
+        let result = self
+            .change_and_wait(name, term, change, look, |_| until, ticket)
+            .await;
+        // What is still starting when the time is over (a database may take minutes) has the grant,
+        // and is given up later if it comes to nothing.
+        let known = self.lock();
+        let status = known.tickets.get(name).and_then(|it| it.status.as_ref());
+        let status = status.filter(|it| it.term == term.0 && it.granted);
+        match status.map(cannot_run) {
+            Some(None) if Instant::now() >= until => Ok(()),
+            Some(_) | None => result,
+        }
     }
 
     async fn stop(
@@ -522,7 +534,8 @@ fn trouble(known: &Known, name: &TicketName, patience: Duration) -> Option<Strin
     }
     let status = entry.status.as_ref().filter(|it| it.term == lease.term);
     match status {
-        Some(status) if status.granted => None,
+        Some(status) if status.granted && lease.standby => None,
+        Some(status) if status.granted => cannot_run(status),
         Some(status) if !status.problems.is_empty() => Some(status.problems.join("; ")),
         Some(_) => Some("the local stack does not keep it granted".to_owned()),
         None => Some("the local stack does not know of the lease".to_owned()),
@@ -546,6 +559,19 @@ fn problems(known: &Known, status: Option<&TicketStatus>) -> String {
         (None, Some(_)) => "not in time".to_owned(),
         (None, None) => "the local stack does not answer".to_owned(),
     }
+}
+
+/// Why nothing that depends on a granted ticket runs or is going to, if that is so.
+fn cannot_run(status: &TicketStatus) -> Option<String> {
+    let down = |state: ResourceState| {
+        matches!(
+            state,
+            ResourceState::Stopped | ResourceState::Failed | ResourceState::Blocked
+        )
+    };
+    let idle = status.dependents.iter().all(|it| down(it.state));
+    let hopeless = idle && !status.started && status.hold.is_none() && !status.problems.is_empty();
+    hopeless.then(|| status.problems.join("; "))
 }
 
 /// Whether a stop has come to its end.

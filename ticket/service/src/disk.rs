@@ -1,12 +1,13 @@
-//! The durable state, written beside the loop.
+//! The durable state, written at once to a fast disk and beside the loop to a slow one.
 //!
-//! A write takes as long as the disk wants; renewals must not wait for it. Each one runs on a
-//! thread that ends soon after the last write, so that an idle member has one thread. The protocol
-//! has at most one write under way.
+//! A write takes as long as the disk wants; renewals must not wait for it. So a write after a slow
+//! one runs on a thread, which ends soon after the last write: an idle member has one thread. The
+//! protocol has at most one write under way.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ticket_protocol::{WriteFailed, WriteId};
 use ticket_store::{Loaded, Options, Store};
@@ -31,9 +32,17 @@ pub(crate) struct Disk {
     /// `None` while a write is under way.
     file: Option<StateFile>,
     writing: Option<(WriteId, Writing)>,
+    /// Written at once; not told yet.
+    done: Option<(WriteId, Result<(), WriteFailed>)>,
+    /// How long the last write took; the first one, which makes the file, counts as slow.
+    last_took: Duration,
 }
 
-type Writing = JoinHandle<(StateFile, Result<(), WriteFailed>)>;
+type Writing = JoinHandle<(StateFile, Duration, Result<(), WriteFailed>)>;
+
+/// A disk that took less than this for the last write is written without a thread: handing over
+/// and back costs more than the write itself. One slow write, and the next goes to a thread again.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 struct StateFile {
@@ -78,6 +87,8 @@ impl Disk {
         let disk = Self {
             file: Some(file),
             writing: None,
+            done: None,
+            last_took: Duration::MAX,
         };
         Ok((disk, found))
     }
@@ -90,23 +101,34 @@ impl Disk {
             tracing::error!(?id, "a write while another is under way was dropped");
             return;
         };
+        if self.last_took < AT_ONCE {
+            let (took, result) = file.timed_write(&bytes);
+            self.last_took = took;
+            self.file = Some(file);
+            self.done = Some((id, result));
+            return;
+        }
         let task = tokio::task::spawn_blocking(move || {
-            let result = file.write(&bytes).map_err(|reason| WriteFailed { reason });
-            (file, result)
+            let (took, result) = file.timed_write(&bytes);
+            (file, took, result)
         });
         self.writing = Some((id, task));
     }
 
     /// Waits for the write under way; for ever if there is none. Dropping the future loses nothing.
     pub(crate) async fn written(&mut self) -> (WriteId, Result<(), WriteFailed>) {
+        if let Some(done) = self.done.take() {
+            return done;
+        }
         let Some((id, task)) = &mut self.writing else {
             return std::future::pending().await;
         };
         let (id, done) = (*id, task.await);
         self.writing = None;
         match done {
-            Ok((file, result)) => {
+            Ok((file, took, result)) => {
                 self.file = Some(file);
+                self.last_took = took;
                 (id, result)
             }
             Err(error) => {
@@ -118,7 +140,7 @@ impl Disk {
 
     /// Waits until no write is under way.
     pub(crate) async fn settled(&mut self) {
-        if self.writing.is_some()
+        if (self.writing.is_some() || self.done.is_some())
             && let (_, Err(error)) = self.written().await
         {
             tracing::warn!(%error, "the last write failed; its promise was not given");
@@ -127,6 +149,12 @@ impl Disk {
 }
 
 impl StateFile {
+    fn timed_write(&mut self, bytes: &[u8]) -> (Duration, Result<(), WriteFailed>) {
+        let began = Instant::now();
+        let result = self.write(bytes).map_err(|reason| WriteFailed { reason });
+        (began.elapsed(), result)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.store.write(bytes).map_err(|error| error.to_string())?;
         // Used up before anything that was written is promised: from here on a missing state file

@@ -10,8 +10,8 @@
 //!  disk write | cluster command | datagram | answer | event
 //! ```
 //!
-//! Nothing here waits but the one `select!`: the disk is written by a thread that exists while it
-//! writes, the cluster is driven by its backend's own tasks, clients and members have tasks of
+//! Nothing here waits but the one `select!`: a disk that is not fast is written by a thread that
+//! exists while it writes, the cluster is driven by its backend's own tasks, clients and members have tasks of
 //! their own, each behind a bounded queue.
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //!  event_loop   select over everything below; the protocol decides, the loop carries out
 //!   clock       CLOCK_BOOTTIME and its alarm; the only place where a clock is read
 //!   pause       did this process, machine or real-time clock run unevenly?
-//!   disk        durable state, written on a thread that exists only while it writes
+//!   disk        durable state: at once to a fast disk, on a thread of its own to a slow one
 //!   cluster     the site's cluster manager as the loop sees it (backends: crate site-agent)
 //!   control     the control socket, a task a client; desk and watch: commands and events
 //!   reload      SIGHUP; manager: what systemd is told
