@@ -78,6 +78,7 @@ impl Acceptor {
                 max_term: Term::NONE,
                 owed: None,
                 resigned: Term::NONE,
+                hold_agreed: Term::NONE,
             },
             obligation: None,
         }

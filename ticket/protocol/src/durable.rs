@@ -35,6 +35,9 @@ pub struct TicketRecord {
     pub owed: Option<Owed>,
     /// The highest term that this site itself began to release: never resumed.
     pub resigned: Term,
+    /// The term of this site whose hold a majority agreed on: until the cluster ends the hold,
+    /// its lease does not run out.
+    pub hold_agreed: Term,
 }
 
 /// The whole state on disk: small, written as one.

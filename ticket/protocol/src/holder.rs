@@ -226,6 +226,8 @@ impl Participant {
         }
         if let Some((on, reason)) = hold {
             if on {
+                self.tickets[t].acceptor.record.hold_agreed = term;
+                self.record_changed(t);
                 self.order(ClusterCommand::HoldAgreed {
                     ticket: ticket.clone(),
                     term,

@@ -117,10 +117,14 @@ impl Participant {
     /// Asks the site's cluster what it still holds, again and again: a site that does not know
     /// takes nothing over.
     pub(crate) fn recall(&mut self, t: usize) {
-        let again_at = self.now.after(RECALL_AGAIN);
-        self.tickets[t].holding = Holding::Recalling { again_at };
+        self.recall_later(t);
         let ticket = self.name(t);
         self.order(ClusterCommand::Recall { ticket });
+    }
+
+    pub(crate) fn recall_later(&mut self, t: usize) {
+        let again_at = self.now.after(RECALL_AGAIN);
+        self.tickets[t].holding = Holding::Recalling { again_at };
     }
 
     fn restore_state(&mut self, state: DurableState) -> Result<(), StartError> {

@@ -233,6 +233,8 @@ impl Participant {
         } else {
             held.hold_wanted = None;
             held.hold_agreed = false;
+            self.tickets[t].acceptor.record.hold_agreed = Term::NONE;
+            self.record_changed(t);
         }
     }
 
@@ -301,8 +303,14 @@ impl Participant {
             _ => {
                 if !quiet {
                     // Whatever runs, no lease of this site covers it.
-                    let highest = self.tickets[t].acceptor.record.max_term;
-                    self.stop_leftover(t, old.unwrap_or(highest));
+                    let heard = self.tickets[t].known_place().0;
+                    let highest = self.tickets[t].acceptor.record.max_term.max(heard);
+                    let term = old.unwrap_or(highest).max(highest);
+                    if term == Term::NONE && !self.memory.voting {
+                        // It cannot be named before the memory is back.
+                        return self.recall_later(t);
+                    }
+                    self.stop_leftover(t, term);
                 }
             }
         }
@@ -317,6 +325,7 @@ impl Participant {
             return;
         };
         let deadline = (held.deadline != Time::NEVER).then_some(held.deadline);
+        let agreed = held.hold_agreed;
         if matches!(own.phase, Phase::Moving(_)) {
             // Whoever asked for the move asks this run in vain: back to where it was.
             let (ticket, stop) = (ticket.clone(), StopId(0));
@@ -329,6 +338,10 @@ impl Participant {
             standby,
         };
         self.order(order);
+        if agreed {
+            let ticket = ticket.clone();
+            self.order(ClusterCommand::HoldAgreed { ticket, term });
+        }
         self.order(ClusterCommand::Standby {
             ticket,
             term,
@@ -340,12 +353,15 @@ impl Participant {
     fn resume(&mut self, t: usize, own: &Value, held: Option<(Term, Time)>) -> bool {
         let now = self.now;
         let ticket = self.name(t);
+        // A hold that its own acceptor has stored may never have been agreed.
+        let record = &self.tickets[t].acceptor.record;
+        let agreed = own.hold.is_some() && record.hold_agreed == own.term;
         let manual = own.class.is_manual();
         let deadline = match held {
             Some((term, _)) if term != own.term => return false,
             None if manual && own.phase == Phase::Revoking => return false,
             _ if manual => Time::NEVER,
-            Some((_, deadline)) if now < deadline || own.hold.is_some() => deadline,
+            Some((_, deadline)) if now < deadline || agreed => deadline,
             _ => return false,
         };
         let term = own.term;
@@ -363,7 +379,7 @@ impl Participant {
             stop: None,
             transfer: None,
             hold_wanted: own.hold.clone(),
-            hold_agreed: own.hold.is_some(),
+            hold_agreed: agreed,
             standby_wanted: own.standby,
             revoke_wanted: false,
             lapsed: false,

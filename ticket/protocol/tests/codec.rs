@@ -199,6 +199,7 @@ fn state() -> impl Strategy<Value = DurableState> {
                 span_ms: Some(9),
             }),
             resigned: Term::NONE,
+            hold_agreed: Term::NONE,
         });
     proptest::collection::vec(record, 0..8).prop_map(|tickets| DurableState {
         member: MemberId(1),
