@@ -243,6 +243,9 @@ pub(crate) fn parse(text: &str) -> Result<Verb, String> {
         ("corrupt", [member]) => Ok(Verb::Corrupt(member_named(member)?)),
         ("cut", ends) => Ok(Verb::Cut(parse_paths(ends)?)),
         ("heal", []) => Ok(Verb::Heal),
+        ("latency", [ends @ .., span]) if Span::parse(span).is_ok() && !ends.is_empty() => {
+            Ok(Verb::Latency(Span::parse(span)?, parse_paths(ends)?))
+        }
         ("latency", [span, ends @ ..]) => {
             Ok(Verb::Latency(Span::parse(span)?, parse_paths_or_all(ends)?))
         }
@@ -272,6 +275,11 @@ pub(crate) fn parse(text: &str) -> Result<Verb, String> {
 /// The verbs that are the command line's own.
 fn parse_ticket(head: &str, words: &[&str], beside: bool) -> Result<Option<Verb>, String> {
     let ticket = crate::settings::TICKET;
+    // There is one ticket; its name may be given or left out.
+    let words = match words {
+        [first, rest @ ..] if *first == ticket && head != "ticket" => rest,
+        all => all,
+    };
     let arguments = match (head, words) {
         ("grant", []) => vec!["grant", ticket, "--to", SITES[0]],
         ("grant", [site]) => vec!["grant", ticket, "--to", known_site(site)?],
@@ -443,7 +451,7 @@ fn unknown(text: &str, head: &str) -> String {
 
 /// What `help` prints.
 pub(crate) const HELP: &str = "\
-tickets   grant [SITE] · move SITE · revoke · standby · activate · ticket ARGS…   (& at the end: beside)
+tickets   grant SITE · move SITE · revoke · standby · activate · ticket ARGS…   (& at the end: beside)
 processes kill T · stop T (SIGSTOP) · cont T · term T · restart T · wipe MEMBER · corrupt MEMBER
           T is berlin (the whole site), berlin.agent, berlin.stack, berlin.guard, berlin.service, arb
 network   cut A B · cut A -> B · cut A · heal · latency 40ms [A B] · loss 2% [A B]
@@ -483,6 +491,9 @@ mod tests {
             "heal",
             "latency 40ms",
             "latency 40ms berlin arb",
+            "latency berlin arb 40ms",
+            "grant web berlin",
+            "revoke web",
             "loss 2%",
             "loss 2.5% berlin -> paris",
             "fault berlin stop hang",

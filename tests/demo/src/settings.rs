@@ -12,7 +12,7 @@ pub(crate) const SITES: [&str; 2] = ["berlin", "paris"];
 pub(crate) const ARBITRATOR: &str = "arb";
 
 /// The ticket that gates the web service.
-pub(crate) const TICKET: &str = "db";
+pub(crate) const TICKET: &str = "web";
 
 /// What drives the service of a site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::witness::{Sight, Witness};
 const TICK: Duration = Duration::from_millis(20);
 
 /// Longest wait for anything that has no wait of its own: a ticket command ends before.
-const COMMAND_WAIT_MAX: Duration = Duration::from_secs(120);
+const COMMAND_WAIT_MAX: Duration = Duration::from_secs(150);
 
 /// Lines of a failed daemon's log that are shown.
 const LOG_TAIL_LINES: usize = 4;

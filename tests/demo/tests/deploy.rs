@@ -149,7 +149,7 @@ fn unit(name: &str) -> BTreeMap<String, Vec<String>> {
     let path = deploy()
         .join("systemd")
         .join(format!("interlock-{name}.service"));
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).expect("the unit exists");
     let mut section = String::new();
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
@@ -268,7 +268,7 @@ fn agent(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .env("PATH", "/usr/bin:/bin")
         .envs(environment.iter().copied())
         .output()
-        .unwrap()
+        .expect("the agent can be started")
 }
 
 #[test]

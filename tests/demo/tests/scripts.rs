@@ -25,16 +25,16 @@ fn build(demo: &Path) {
     for package in PACKAGES {
         command.args(["-p", package]);
     }
-    let folder = demo.parent().unwrap();
+    let folder = demo.parent().expect("a program has a folder");
     if folder.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }
     let status = command
         .arg("--target-dir")
-        .arg(folder.parent().unwrap())
+        .arg(folder.parent().expect("a profile has a folder"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
-        .unwrap();
+        .expect("cargo can be started");
     assert!(status.success(), "the daemons cannot be built");
 }
 
@@ -42,7 +42,10 @@ fn run(arguments: &[&str]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let demo = PathBuf::from(env!("CARGO_BIN_EXE_demo"));
     BUILT.call_once(|| build(&demo));
-    let output = Command::new(&demo).args(arguments).output().unwrap();
+    let output = Command::new(&demo)
+        .args(arguments)
+        .output()
+        .expect("the demo can be started");
     assert!(
         output.status.success(),
         "demo {}:\n{}{}",
