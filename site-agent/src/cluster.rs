@@ -89,7 +89,7 @@ pub(crate) fn backend(
                 site,
             };
             let guard = guard.as_deref().map(connect_guard);
-            let driver = CommandDriver::new(settings, clock, guard);
+            let driver = CommandDriver::new(settings, clock, guard, reports.clone());
             Ok(Box::new(Backend::new(Arc::new(driver), reports)))
         }
     }

@@ -1,6 +1,7 @@
 //! Questions and answers over a [`Connection`]: each question waits for its own answer.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Connection, Heard, Words};
+use super::connection::{AskError, Connection, Heard, Words};
 
 /// What was heard and waits to be read; the task that reads it does nothing slow.
 const HEARD_WAITING_MAX: usize = 64;
@@ -35,7 +36,7 @@ impl<W: Words> Clone for Asker<W> {
 
 struct Asked<W: Words> {
     last_tag: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<Result<W::Answer, String>>>,
+    waiting: BTreeMap<u64, oneshot::Sender<Result<W::Answer, AskError>>>,
 }
 
 /// What is not the answer to a question.
@@ -45,7 +46,7 @@ pub(crate) enum News<W: Words> {
     /// No connection, and why.
     Disconnected(String),
     /// The answer to what was told without waiting.
-    Told(Result<W::Answer, String>),
+    Told(Result<W::Answer, AskError>),
     /// An event.
     Event(W::Event),
 }
@@ -74,12 +75,14 @@ impl<W: Words> Asker<W> {
             .ask(TOLD, tell, Instant::now() + self.patience)
     }
 
-    /// Asks and waits.
+    /// Asks at once; the future waits for the answer.
     ///
     /// # Errors
-    /// The peer refuses, cannot be reached, or does not answer in time: then it is not known
-    /// whether it acted.
-    pub(crate) async fn ask(&self, ask: W::Do) -> Result<W::Answer, String> {
+    /// See [`AskError`].
+    pub(crate) fn ask(
+        &self,
+        ask: W::Do,
+    ) -> impl Future<Output = Result<W::Answer, AskError>> + Send + use<W> {
         let (sender, answer) = oneshot::channel();
         let tag = {
             let mut asked = lock(&self.asked);
@@ -88,23 +91,23 @@ impl<W: Words> Asker<W> {
             asked.waiting.insert(tag, sender);
             tag
         };
-        if !self
-            .connection
-            .ask(tag, ask, Instant::now() + self.patience)
-        {
-            lock(&self.asked).waiting.remove(&tag);
-            return Err(format!("the {} takes no requests", W::PEER));
-        }
-        match timeout(self.patience, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_dropped)) => Err(format!("the connection to the {} ended", W::PEER)),
-            Err(_late) => {
-                lock(&self.asked).waiting.remove(&tag);
-                let patience = self.patience.as_millis();
-                Err(format!(
-                    "the {} gave no answer within {patience} ms",
-                    W::PEER
-                ))
+        let patience = self.patience;
+        let sent = self.connection.ask(tag, ask, Instant::now() + patience);
+        let asked = Arc::clone(&self.asked);
+        async move {
+            let failed = |why: &str| AskError::Failed(format!("the {}: {why}", W::PEER));
+            if !sent {
+                lock(&asked).waiting.remove(&tag);
+                return Err(failed("takes no requests"));
+            }
+            match timeout(patience, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_dropped)) => Err(failed("the connection ended")),
+                Err(_late) => {
+                    lock(&asked).waiting.remove(&tag);
+                    let patience = patience.as_millis();
+                    Err(failed(&format!("no answer within {patience} ms")))
+                }
             }
         }
     }

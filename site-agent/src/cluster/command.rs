@@ -24,7 +24,7 @@ use std::time::Duration;
 use stack_api::guard::Arm;
 use ticket_admin::{Dependent, NodeView};
 use ticket_protocol::{ClusterCommand, ClusterReport, Term, TicketName, Time};
-use ticket_service::Clock;
+use ticket_service::{Clock, Reports};
 
 use super::guard::GuardClient;
 use super::run;
@@ -56,6 +56,7 @@ pub(crate) struct CommandDriver {
     settings: Settings,
     clock: Clock,
     guard: Option<GuardClient>,
+    reports: Reports,
     state: Mutex<State>,
 }
 
@@ -70,11 +71,17 @@ struct State {
 }
 
 impl CommandDriver {
-    pub(crate) fn new(settings: Settings, clock: Clock, guard: Option<GuardClient>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        guard: Option<GuardClient>,
+        reports: Reports,
+    ) -> Self {
         Self {
             settings,
             clock,
             guard,
+            reports,
             state: Mutex::default(),
         }
     }
@@ -273,7 +280,7 @@ fn marker(guard: &Path, ticket: &TicketName, term: &str) -> String {
 impl Driver for CommandDriver {
     fn deadline(&self, ticket: &TicketName, term: Term, deadline: Time) {
         if let Some(guard) = &self.guard {
-            guard.deadline(ticket, term, deadline);
+            guard.deadline(ticket, term, deadline, &self.reports);
         }
     }
 

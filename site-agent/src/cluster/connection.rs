@@ -5,6 +5,7 @@
 //! owner says again what still holds, which both sockets take as often as they like.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -45,9 +46,34 @@ pub(crate) trait Words: Send + 'static {
     fn read(line: &[u8]) -> Result<Line<Self>, line::LineError>;
 }
 
+/// Why a question has no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AskError {
+    /// The peer said no; nothing changed.
+    Refused(String),
+    /// The peer could not be asked, or did not answer: whether it acted is not known.
+    Failed(String),
+}
+
+impl From<AskError> for String {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused(why) | AskError::Failed(why) => why,
+        }
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) | Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
 /// A line from the other side.
 pub(crate) enum Line<W: Words + ?Sized> {
-    Answer(u64, Result<W::Answer, String>),
+    Answer(u64, Result<W::Answer, AskError>),
     Event(W::Event),
 }
 
@@ -74,7 +100,7 @@ impl Words for Stack {
             stack::Incoming::Response(response) => {
                 let result = match response.result {
                     stack::Outcome::Ok(answer) => Ok(answer),
-                    stack::Outcome::Error(error) => Err(error.to_string()),
+                    stack::Outcome::Error(error) => Err(AskError::Refused(error.to_string())),
                 };
                 Line::Answer(response.id, result)
             }
@@ -105,7 +131,7 @@ impl Words for Guard {
             guard::Incoming::Response(response) => {
                 let result = match response.result {
                     guard::Outcome::Ok(answer) => Ok(answer),
-                    guard::Outcome::Error(error) => Err(error.to_string()),
+                    guard::Outcome::Error(error) => Err(AskError::Refused(error.to_string())),
                 };
                 Line::Answer(response.id, result)
             }
@@ -120,7 +146,7 @@ pub(crate) enum Heard<W: Words> {
     /// No connection; said once until the next [`Heard::Connected`].
     Disconnected(String),
     /// The answer to the request with this tag; an error also when the connection broke before it.
-    Answer(u64, Result<W::Answer, String>),
+    Answer(u64, Result<W::Answer, AskError>),
     /// An event.
     Event(W::Event),
 }
@@ -232,7 +258,7 @@ async fn serve<W: Words>(
                 let Some((tag, ask, until)) = request else { return Ok(()) };
                 if Instant::now() > until {
                     let error = format!("the {} could not be reached in time", W::PEER);
-                    heard.send(Heard::Answer(tag, Err(error))).await.map_err(gone)?;
+                    heard.send(Heard::Answer(tag, Err(AskError::Failed(error)))).await.map_err(gone)?;
                     continue;
                 }
                 last_id += 1;
@@ -246,7 +272,7 @@ async fn serve<W: Words>(
     for tag in unanswered.into_values() {
         let error = format!("the connection to the {} broke: {why}", W::PEER);
         heard
-            .send(Heard::Answer(tag, Err(error)))
+            .send(Heard::Answer(tag, Err(AskError::Failed(error))))
             .await
             .map_err(gone)?;
     }

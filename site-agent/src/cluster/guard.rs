@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stack_api::guard::{Answer, Arm, Deadline, Do, Event, Hold, Holding, Protection, State};
-use ticket_protocol::{Term, TicketName, Time};
+use ticket_protocol::{ClusterReport, Term, TicketName, Time};
+use ticket_service::Reports;
 use tokio::sync::mpsc;
 
 use super::asker::{Asker, News};
-use super::connection::Guard;
+use super::connection::{AskError, Guard};
 
 /// How long the guard may take to answer. It does no I/O: it answers in microseconds or is hung.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -62,9 +63,16 @@ impl GuardClient {
         }
     }
 
-    /// Tells a deadline without waiting. One that cannot be told changes nothing: the guard acts at
-    /// the deadline before.
-    pub(crate) fn deadline(&self, ticket: &TicketName, term: Term, deadline: Time) {
+    /// Tells a deadline at once. If the guard refuses it, the term is over for the guard and so for
+    /// this node: that is reported. One that cannot be told changes nothing: the guard acts at the
+    /// deadline before.
+    pub(crate) fn deadline(
+        &self,
+        ticket: &TicketName,
+        term: Term,
+        deadline: Time,
+        reports: &Reports,
+    ) {
         let mut shared = self.lock();
         if let Some(arm) = shared.armed.get_mut(ticket)
             && arm.term == term.0
@@ -72,14 +80,29 @@ impl GuardClient {
             arm.deadline_ns = arm.deadline_ns.max(deadline.0);
         }
         drop(shared);
-        let told = self.asker.tell(Do::Deadline(Deadline {
+        let answer = self.asker.ask(Do::Deadline(Deadline {
             ticket: ticket.0.clone(),
             term: term.0,
             deadline_ns: deadline.0,
         }));
-        if !told {
-            tracing::warn!(%ticket, "the guard takes no requests: it keeps the deadline before");
-        }
+        let (ticket, reports) = (ticket.clone(), reports.clone());
+        tokio::spawn(async move {
+            match answer.await {
+                Ok(_) => {}
+                Err(AskError::Failed(why)) => {
+                    tracing::warn!(%ticket, "{why}: it keeps the deadline before");
+                }
+                Err(AskError::Refused(reason)) => {
+                    let report = ClusterReport::Failed {
+                        ticket,
+                        term,
+                        reason,
+                    };
+                    // The loop has ended: nobody is left to be told.
+                    let _ended = reports.send(report).await;
+                }
+            }
+        });
     }
 
     /// Arms the guard for a term; done when the guard says so.
@@ -105,7 +128,8 @@ impl GuardClient {
             ticket: ticket.0.clone(),
             term: term.0,
         };
-        self.asker.ask(Do::Disarm(holding)).await.map(|_| ())
+        self.asker.ask(Do::Disarm(holding)).await?;
+        Ok(())
     }
 
     /// A hold that the majority agreed to begins or ends.
@@ -123,7 +147,8 @@ impl GuardClient {
             term: term.0,
             on,
         };
-        self.asker.ask(Do::Hold(hold)).await.map(|_| ())
+        self.asker.ask(Do::Hold(hold)).await?;
+        Ok(())
     }
 
     /// What the guard holds.

@@ -594,7 +594,7 @@ fn stopped(status: &TicketStatus) -> Look {
 impl Driver for StackDriver {
     fn deadline(&self, ticket: &TicketName, term: Term, deadline: Time) {
         if let Some(guard) = &self.guard {
-            guard.deadline(ticket, term, deadline);
+            guard.deadline(ticket, term, deadline, &self.reports);
         }
         let mut known = self.lock();
         let lease = known
