@@ -97,11 +97,14 @@ impl World {
 
     /// Tells the site's agent something; what it was told is lost if it dies meanwhile.
     pub(crate) fn report(&mut self, site: u16, report: ClusterReport) {
-        let after = self.site_dice.below(REPORT_NS);
+        let at = self.now + self.site_dice.below(REPORT_NS);
         let life = self.members[usize::from(site)].life;
+        // One connection: what is said later is heard later.
+        let last = &mut self.sites[usize::from(site)].reported;
+        *last = at.max(*last);
+        let at = *last;
         let report = Box::new(report);
-        self.schedule
-            .push(self.now + after, What::Report { site, life, report });
+        self.schedule.push(at, What::Report { site, life, report });
     }
 
     /// An order that failed: the agent is told so.
@@ -215,17 +218,12 @@ impl World {
         }
         *done = key;
         let hold = self.sites[usize::from(site)].holds[usize::from(ticket)];
-        if matches!(order, Order::Hold { term, .. } if hold.is_none_or(|(asked, _)| asked != term))
-        {
+        let void = self.sites[usize::from(site)].hold_void[usize::from(ticket)];
+        if matches!(order, Order::Hold { term, .. } if hold != Some((term, true)) || key <= void) {
             // The dependent is managed again: the agreement comes too late to be used.
             return;
         }
         let good = self.gate(site, ticket, |gate, around| gate.order(around, order));
-        if let Order::Hold { term, on: true } = order
-            && good
-        {
-            self.hold_agreed(site, ticket, term);
-        }
         match (order, good, answer) {
             (_, _, OrderEnd::Silent) => {}
             (_, false, _) | (_, _, OrderEnd::Lost) => self.refuse(site, ticket, order, MS, true),
@@ -303,8 +301,8 @@ impl World {
         );
     }
 
-    /// The majority agreed on a hold: the dependent becomes unmanaged now.
-    fn hold_agreed(&mut self, site: u16, ticket: u16, term: Term) {
+    /// The majority agreed on a hold: from now on the lease does not run out.
+    pub(crate) fn hold_agreed(&mut self, site: u16, ticket: u16, term: Term) {
         let hold = &mut self.sites[usize::from(site)].holds[usize::from(ticket)];
         if *hold == Some((term, false)) {
             *hold = Some((term, true));
@@ -323,6 +321,8 @@ impl World {
         let Some((term, agreed)) = node.holds[usize::from(ticket)].take() else {
             return;
         };
+        // An agreement to this hold that is still under way is not one to the next.
+        node.hold_void[usize::from(ticket)] = (self.members[usize::from(site)].life, node.orders);
         if agreed {
             self.see(Seen::Hold {
                 ticket,

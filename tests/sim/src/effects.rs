@@ -2,8 +2,8 @@
 
 use oracle::Event as Seen;
 use ticket_protocol::{
-    Ballot, ClusterCommand, DurableState, Effect, Event, Message, Part, StopCause, Term, TicketId,
-    TicketName, Time, WriteId,
+    Ballot, ClusterCommand, ClusterReport, DurableState, Effect, Event, Message, Part, StopCause,
+    Term, TicketId, TicketName, Time, WriteId,
 };
 
 use crate::faults::Fault;
@@ -341,6 +341,7 @@ impl World {
             }
             Command::Standby { on, .. } => self.order(site, ticket, Order::Standby { on }, false),
             Command::HoldAgreed { term, .. } => {
+                self.hold_agreed(site, ticket, term);
                 self.order(site, ticket, Order::Hold { term, on: true }, false);
             }
             Command::Check { check, .. } => self.question(site, ticket, Some(check)),
@@ -363,9 +364,24 @@ impl World {
                 gate.guard_deadline(around, term, deadline)
             });
         }
-        if self.late && !taken {
-            // Decided before a pause and carried out after it: the guard has the last word.
-            return;
+        if !taken {
+            // The guard has the last word: nothing runs under this term, and the agent is told.
+            let name = self.names[usize::from(ticket)].clone();
+            let reason = "the guard refuses the deadline".to_owned();
+            self.report(
+                site,
+                ClusterReport::Failed {
+                    ticket: name,
+                    term,
+                    reason,
+                },
+            );
+            let stale = &mut self.sites[usize::from(site)].stale[usize::from(ticket)];
+            if self.late || *stale == term {
+                // Decided before a pause and carried out after it.
+                *stale = term;
+                return;
+            }
         }
         self.claimed(site, ticket, claim);
     }

@@ -237,7 +237,8 @@ fn may_have_begun(why: &Why) -> bool {
         | Why::MayRun
         | Why::NoMajority
         | Why::Unreachable
-        | Why::Mute => true,
+        | Why::Mute
+        | Why::Busy => true,
         Why::UnknownTicket
         | Why::NotASite
         | Why::Granted
@@ -245,7 +246,6 @@ fn may_have_begun(why: &Why) -> bool {
         | Why::NotGranted
         | Why::SameSite
         | Why::TargetUnfit(_)
-        | Why::Busy
         | Why::NotLost => false,
     }
 }

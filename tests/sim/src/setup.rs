@@ -1,7 +1,7 @@
 //! From a plan to a cluster: members, sites, and what the oracle has to know of them.
 
 use oracle::{Setup, TicketSetup};
-use ticket_protocol::{Config, Member as ConfigMember, MemberId, Mode, Role, TicketConfig};
+use ticket_protocol::{Config, Member as ConfigMember, MemberId, Mode, Role, Term, TicketConfig};
 
 use crate::faults::Fault;
 use crate::member::Member;
@@ -30,12 +30,15 @@ impl World {
                 claims: vec![None; gates.len()],
                 told: vec![None; gates.len()],
                 standby: vec![false; gates.len()],
+                stale: vec![Term::NONE; gates.len()],
                 stops: vec![None; gates.len()],
                 arrives: vec![0; gates.len()],
                 done: vec![(0, 0); gates.len()],
                 holds: vec![None; gates.len()],
                 hold_over: vec![None; gates.len()],
+                hold_void: vec![(0, 0); gates.len()],
                 orders: 0,
+                reported: 0,
                 stack: Stack::Up,
                 frozen: false,
                 powered: true,

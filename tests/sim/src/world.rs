@@ -140,6 +140,8 @@ pub(crate) struct SiteNode {
     pub(crate) told: Vec<Option<Order>>,
     /// Whether the agent last told the stack to keep the ticket in standby.
     pub(crate) standby: Vec<bool>,
+    /// A term whose deadline reached the guard too late: nothing runs under it any more.
+    pub(crate) stale: Vec<Term>,
     /// The stop that the agent waits for; a confirmation of any other means nothing.
     pub(crate) stops: Vec<Option<StopId>>,
     /// When the last order for a ticket arrives.
@@ -147,6 +149,8 @@ pub(crate) struct SiteNode {
     /// The newest order carried out, by (life of the agent, number).
     pub(crate) done: Vec<(u32, u32)>,
     pub(crate) orders: u32,
+    /// When the agent hears the last report.
+    pub(crate) reported: True,
     pub(crate) stack: Stack,
     pub(crate) frozen: bool,
     /// Whether the node has power.
@@ -155,6 +159,8 @@ pub(crate) struct SiteNode {
     pub(crate) waiting: Vec<What>,
     /// The term for which this site reported a hold that is not over.
     pub(crate) holds: Vec<Option<(Term, bool)>>,
+    /// Orders up to this one do not agree to a hold any more.
+    pub(crate) hold_void: Vec<(u32, u32)>,
     /// The term whose hold is over, repeated to an agent that restarted.
     pub(crate) hold_over: Vec<Option<Term>>,
 }
