@@ -10,6 +10,7 @@
 //! COMMAND status  TICKET -    -              prints `granted TERM` or `stopped`
 //! ```
 //!
+//! Every call may be repeated, `grant` of the same term as well (after a restart of the agent).
 //! MILLISECONDS are left of the lease (`-` for a manual ticket). `INTERLOCK_TICKET`,
 //! `INTERLOCK_TERM` and, with a guard, `INTERLOCK_GUARD` are in its environment. Every call is
 //! killed with its process group after the configured timeout, a grant also at the lease's end; one
