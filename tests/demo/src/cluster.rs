@@ -368,12 +368,11 @@ impl Cluster {
                     key.1.word()
                 ));
             };
-            match process.pid() {
-                Some(pid) if single => signal(pid, Signal::Kill),
-                Some(_) => continue,
-                None => {}
+            if process.pid().is_some() && !single {
+                continue;
             }
-            // Replaced as a whole: the old handle collects the dead process.
+            // Gone for certain before the new one starts: two copies of one member refuse to run.
+            process.end();
             let recipe = self.recipe(&key.0, key.1);
             let name = self.processes[&key].name.clone();
             let mut process = Process::new(name.clone(), recipe);

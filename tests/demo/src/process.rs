@@ -72,6 +72,15 @@ impl Process {
         Some(status)
     }
 
+    /// Kills it and waits until it is gone.
+    pub(crate) fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself; nothing is left to do then.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
     /// Its log.
     pub(crate) fn log(&self) -> &Path {
         &self.recipe.log
@@ -80,11 +89,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself; nothing is left to do then.
-            drop(child.kill());
-            drop(child.wait());
-        }
+        self.end();
     }
 }
 
