@@ -18,7 +18,11 @@ pub struct Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.admin_epoch, self.epoch, self.num_updates)
+        write!(
+            f,
+            "{}.{}.{}",
+            self.admin_epoch, self.epoch, self.num_updates
+        )
     }
 }
 
@@ -157,7 +161,12 @@ impl Cib {
 
     /// The version tuple; a missing or unreadable part counts as 0.
     pub fn version(&self) -> Version {
-        let part = |name| self.root().attr(name).and_then(|v| v.parse().ok()).unwrap_or(0);
+        let part = |name| {
+            self.root()
+                .attr(name)
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0)
+        };
         Version {
             admin_epoch: part("admin_epoch"),
             epoch: part("epoch"),
@@ -168,21 +177,31 @@ impl Cib {
     /// Writes the version tuple.
     pub fn set_version(&mut self, version: Version) {
         let root = self.document.root().key();
-        self.document.set_attr(root, "admin_epoch", &version.admin_epoch.to_string());
-        self.document.set_attr(root, "epoch", &version.epoch.to_string());
-        self.document.set_attr(root, "num_updates", &version.num_updates.to_string());
+        self.document
+            .set_attr(root, "admin_epoch", &version.admin_epoch.to_string());
+        self.document
+            .set_attr(root, "epoch", &version.epoch.to_string());
+        self.document
+            .set_attr(root, "num_updates", &version.num_updates.to_string());
     }
 
     /// Counts a change of the status section.
     pub fn bump_updates(&mut self) {
         let version = self.version();
-        self.set_version(Version { num_updates: version.num_updates + 1, ..version });
+        self.set_version(Version {
+            num_updates: version.num_updates + 1,
+            ..version
+        });
     }
 
     /// Counts a change of the configuration.
     pub fn bump_epoch(&mut self) {
         let version = self.version();
-        self.set_version(Version { epoch: version.epoch + 1, num_updates: 0, ..version });
+        self.set_version(Version {
+            epoch: version.epoch + 1,
+            num_updates: 0,
+            ..version
+        });
     }
 
     /// The whole CIB as text.

@@ -44,6 +44,9 @@ mod tests {
     #[test]
     fn known_digests() {
         assert_eq!(of(&[]), "f2317cad3d54cec5d7d7aa7d0bf35cf8");
-        assert_eq!(of(&[("CRM_meta_timeout", "20000")]), "4811cef7f7f94e3a35a70be7916cb2fd");
+        assert_eq!(
+            of(&[("CRM_meta_timeout", "20000")]),
+            "4811cef7f7f94e3a35a70be7916cb2fd"
+        );
     }
 }

@@ -22,7 +22,10 @@ impl Document {
     fn keep(&mut self, text: &str) -> Span {
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.push_str(text);
-        Span { start, length: u32::try_from(text.len()).unwrap_or(0) }
+        Span {
+            start,
+            length: u32::try_from(text.len()).unwrap_or(0),
+        }
     }
 
     fn push_node(&mut self, name: &str, parent: u32) -> u32 {
@@ -54,7 +57,10 @@ impl Document {
             }
             return;
         }
-        let attribute = Attribute { name: self.keep(name), value: self.keep(value) };
+        let attribute = Attribute {
+            name: self.keep(name),
+            value: self.keep(value),
+        };
         if start + count != self.attributes.len() {
             // Another element's attributes follow: move ours to the end of the table.
             let moved = u32::try_from(self.attributes.len()).unwrap_or(NONE);
@@ -106,7 +112,10 @@ impl Document {
 
     /// The first child named `name` whose `id` is `id`, made if there is none.
     pub fn child_with_id(&mut self, parent: ElementId, name: &str, id: &str) -> ElementId {
-        let found = self.element(parent).children().find(|c| c.name() == name && c.id() == id);
+        let found = self
+            .element(parent)
+            .children()
+            .find(|c| c.name() == name && c.id() == id);
         match found {
             Some(child) => child.key(),
             None => {

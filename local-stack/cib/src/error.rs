@@ -35,7 +35,9 @@ pub enum ErrorKind {
     #[error("a document type declaration (<!DOCTYPE ...>) is refused; remove it")]
     DocumentType,
     /// An entity that XML does not predefine.
-    #[error("unknown entity &{name};; write &amp;, &lt;, &gt;, &quot;, &apos; or a numeric reference")]
+    #[error(
+        "unknown entity &{name};; write &amp;, &lt;, &gt;, &quot;, &apos; or a numeric reference"
+    )]
     UnknownEntity {
         /// The entity's name.
         name: String,

@@ -48,8 +48,13 @@ pub struct OperationRecord {
 impl OperationRecord {
     /// Whether the result differs from what the transition expected.
     pub fn failed(&self) -> bool {
-        let target = self.transition_key.split(':').nth(2).and_then(|t| t.parse::<i32>().ok());
-        self.op_status > 0 && self.op_status != 1 || (self.op_status == 0 && target != Some(self.rc))
+        let target = self
+            .transition_key
+            .split(':')
+            .nth(2)
+            .and_then(|t| t.parse::<i32>().ok());
+        self.op_status > 0 && self.op_status != 1
+            || (self.op_status == 0 && target != Some(self.rc))
     }
 
     fn key(&self) -> String {
@@ -81,9 +86,12 @@ impl Cib {
     /// Marks a node as a full member that runs the stack.
     pub fn set_node_online(&mut self, node_id: &str, uname: &str) {
         let state = self.node_state(node_id, uname);
-        for (name, value) in
-            [("in_ccm", "true"), ("crmd", "online"), ("join", "member"), ("expected", "member")]
-        {
+        for (name, value) in [
+            ("in_ccm", "true"),
+            ("crmd", "online"),
+            ("join", "member"),
+            ("expected", "member"),
+        ] {
             self.document.set_attr(state, name, value);
         }
         self.bump_updates();
@@ -95,7 +103,9 @@ impl Cib {
         let state = self.node_state(node_id, uname);
         let lrm = self.document.child_with_id(state, "lrm", node_id);
         let resources = self.document.child_or_append(lrm, "lrm_resources");
-        let resource = self.document.child_with_id(resources, "lrm_resource", &record.resource);
+        let resource = self
+            .document
+            .child_with_id(resources, "lrm_resource", &record.resource);
         self.document.set_attr(resource, "class", &record.class);
         if let Some(provider) = &record.provider {
             self.document.set_attr(resource, "provider", provider);
@@ -146,7 +156,11 @@ impl Cib {
     /// Forgets one recurring operation's record (it was cancelled).
     pub fn forget_operation(&mut self, node_id: &str, resource: &str, id: &str) {
         if let Some(element) = self.find_resource_history(node_id, resource) {
-            let op = self.document.element(element).children().find(|c| c.id() == id);
+            let op = self
+                .document
+                .element(element)
+                .children()
+                .find(|c| c.id() == id);
             if let Some(op) = op.map(|o| o.key()) {
                 self.document.remove(op);
                 self.bump_updates();
@@ -163,9 +177,15 @@ impl Cib {
     }
 
     fn find_resource_history(&self, node_id: &str, resource: &str) -> Option<ElementId> {
-        let state = self.section(Section::Status)?.children().find(|s| s.id() == node_id)?;
+        let state = self
+            .section(Section::Status)?
+            .children()
+            .find(|s| s.id() == node_id)?;
         let resources = state.child("lrm")?.child("lrm_resources")?;
-        resources.children().find(|r| r.id() == resource).map(|r| r.key())
+        resources
+            .children()
+            .find(|r| r.id() == resource)
+            .map(|r| r.key())
     }
 
     /// Forgets everything about a node's resources and transient attributes (it left, or restarted).
@@ -189,17 +209,25 @@ impl Cib {
         value: Option<&str>,
     ) {
         let state = self.node_state(node_id, uname);
-        let outer = self.document.child_with_id(state, "transient_attributes", node_id);
+        let outer = self
+            .document
+            .child_with_id(state, "transient_attributes", node_id);
         let set_id = format!("status-{node_id}");
-        let set = self.document.child_with_id(outer, "instance_attributes", &set_id);
-        let found =
-            self.document.element(set).children().find(|n| n.attr("name") == Some(name));
+        let set = self
+            .document
+            .child_with_id(outer, "instance_attributes", &set_id);
+        let found = self
+            .document
+            .element(set)
+            .children()
+            .find(|n| n.attr("name") == Some(name));
         match (found.map(|n| n.key()), value) {
             (Some(pair), Some(value)) => self.document.set_attr(pair, "value", value),
             (Some(pair), None) => self.document.remove(pair),
             (None, Some(value)) => {
                 let pair = self.document.append(set, "nvpair");
-                self.document.set_attr(pair, "id", &format!("{set_id}-{name}"));
+                self.document
+                    .set_attr(pair, "id", &format!("{set_id}-{name}"));
                 self.document.set_attr(pair, "name", name);
                 self.document.set_attr(pair, "value", value);
             }
@@ -214,8 +242,10 @@ impl Cib {
         let status = self.section_or_append(Section::Status);
         let tickets = self.document.child_or_append(status, "tickets");
         let state = self.document.child_with_id(tickets, "ticket_state", ticket);
-        self.document.set_attr(state, "granted", if granted { "true" } else { "false" });
-        self.document.set_attr(state, "standby", if standby { "true" } else { "false" });
+        self.document
+            .set_attr(state, "granted", if granted { "true" } else { "false" });
+        self.document
+            .set_attr(state, "standby", if standby { "true" } else { "false" });
         self.bump_updates();
     }
 }

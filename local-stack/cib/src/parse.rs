@@ -29,8 +29,15 @@ impl Document {
     pub fn parse_owned(text: String, file: Option<&str>) -> Result<Self, Error> {
         let parsed = text.len();
         if parsed > TEXT_BYTES_MAX {
-            let kind = ErrorKind::TooLong { length: parsed, limit: TEXT_BYTES_MAX };
-            return Err(Error { file: file.map(str::to_owned), position: None, kind });
+            let kind = ErrorKind::TooLong {
+                length: parsed,
+                limit: TEXT_BYTES_MAX,
+            };
+            return Err(Error {
+                file: file.map(str::to_owned),
+                position: None,
+                kind,
+            });
         }
         let mut reader = Reader::new(text);
         match reader.document() {
@@ -62,7 +69,9 @@ impl Document {
             Err(e) => Err(Error {
                 file: file.map(str::to_owned),
                 position: None,
-                kind: ErrorKind::NotUtf8 { valid_up_to: e.utf8_error().valid_up_to() },
+                kind: ErrorKind::NotUtf8 {
+                    valid_up_to: e.utf8_error().valid_up_to(),
+                },
             }),
         }
     }
@@ -89,7 +98,10 @@ struct Reader {
 fn span(start: usize, end: usize) -> Span {
     // The text is bounded by TEXT_BYTES_MAX; decoding only ever shortens a value.
     let start32 = u32::try_from(start).unwrap_or(u32::MAX);
-    Span { start: start32, length: u32::try_from(end - start).unwrap_or(0) }
+    Span {
+        start: start32,
+        length: u32::try_from(end - start).unwrap_or(0),
+    }
 }
 
 fn is_name_byte(b: u8) -> bool {
@@ -118,15 +130,24 @@ impl Reader {
     }
 
     fn fault<T>(&self, kind: ErrorKind) -> Result<T, Fault> {
-        Err(Fault { offset: self.at, kind })
+        Err(Fault {
+            offset: self.at,
+            kind,
+        })
     }
 
     fn unexpected<T>(&self, expected: &str) -> Result<T, Fault> {
-        let found = match self.text[..self.end].get(self.at..).and_then(|t| t.chars().next()) {
+        let found = match self.text[..self.end]
+            .get(self.at..)
+            .and_then(|t| t.chars().next())
+        {
             Some(c) => format!("{c:?}"),
             None => "the end of the text".to_owned(),
         };
-        self.fault(ErrorKind::Unexpected { expected: expected.to_owned(), found })
+        self.fault(ErrorKind::Unexpected {
+            expected: expected.to_owned(),
+            found,
+        })
     }
 
     fn starts_with(&self, prefix: &str) -> bool {
@@ -135,7 +156,10 @@ impl Reader {
 
     fn skip_space(&mut self) {
         let rest = &self.bytes()[self.at..];
-        let n = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
+        let n = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+            .count();
         self.at += n;
     }
 
@@ -152,10 +176,14 @@ impl Reader {
         }
         if let Some(&open) = self.open.last() {
             let name = self.name_of(open);
-            return self.fault(ErrorKind::Unfinished { inside: format!("<{name}>") });
+            return self.fault(ErrorKind::Unfinished {
+                inside: format!("<{name}>"),
+            });
         }
         if self.root == NONE {
-            return self.fault(ErrorKind::Shape("there is no element; expected <cib ...>".into()));
+            return self.fault(ErrorKind::Shape(
+                "there is no element; expected <cib ...>".into(),
+            ));
         }
         Ok(())
     }
@@ -187,7 +215,9 @@ impl Reader {
     fn delimited(&mut self, begin: &str, end: &str, kind: Kind) -> Result<(), Fault> {
         let start = self.at + begin.len();
         let Some(length) = self.text[start..self.end].find(end) else {
-            return self.fault(ErrorKind::Unfinished { inside: format!("{begin} ... {end}") });
+            return self.fault(ErrorKind::Unfinished {
+                inside: format!("{begin} ... {end}"),
+            });
         };
         let offset = self.at;
         self.at = start + length + end.len();
@@ -230,7 +260,10 @@ impl Reader {
 
     fn name(&mut self, expected: &str) -> Result<Span, Fault> {
         let start = self.at;
-        let n = self.bytes()[start..].iter().take_while(|b| is_name_byte(**b)).count();
+        let n = self.bytes()[start..]
+            .iter()
+            .take_while(|b| is_name_byte(**b))
+            .count();
         let first = self.bytes().get(start).copied().unwrap_or(b' ');
         if n == 0 || first.is_ascii_digit() || matches!(first, b'-' | b'.') {
             return self.unexpected(expected);
@@ -242,7 +275,9 @@ impl Reader {
     fn start_tag(&mut self) -> Result<(), Fault> {
         let offset = self.at;
         if self.open.is_empty() && self.root != NONE {
-            return self.fault(ErrorKind::Shape("a second root element; a CIB has one".into()));
+            return self.fault(ErrorKind::Shape(
+                "a second root element; a CIB has one".into(),
+            ));
         }
         if self.open.len() >= DEPTH_MAX {
             return self.fault(ErrorKind::TooDeep { limit: DEPTH_MAX });
@@ -267,7 +302,9 @@ impl Reader {
                 Some(_) => return self.unexpected("white space, '>' or '/>'"),
                 None => {
                     self.at = offset;
-                    return self.fault(ErrorKind::Unfinished { inside: "a start tag".into() });
+                    return self.fault(ErrorKind::Unfinished {
+                        inside: "a start tag".into(),
+                    });
                 }
             }
         }
@@ -290,15 +327,22 @@ impl Reader {
         let start = self.at;
         let rest = &self.bytes()[start..];
         let Some(length) = rest.iter().position(|b| *b == quote || *b == b'<') else {
-            return self.fault(ErrorKind::Unfinished { inside: "an attribute's value".into() });
+            return self.fault(ErrorKind::Unfinished {
+                inside: "an attribute's value".into(),
+            });
         };
         if rest[length] == b'<' {
             self.at = start + length;
             return self.unexpected("the closing quote ('<' is written &lt;)");
         }
-        let plain = !rest[..length].iter().any(|b| matches!(b, b'&' | b'\t' | b'\n' | b'\r'));
-        let value =
-            if plain { span(start, start + length) } else { self.decode(start, length, true)? };
+        let plain = !rest[..length]
+            .iter()
+            .any(|b| matches!(b, b'&' | b'\t' | b'\n' | b'\r'));
+        let value = if plain {
+            span(start, start + length)
+        } else {
+            self.decode(start, length, true)?
+        };
         self.at = start + length + 1;
         let first = self.nodes[element as usize].attributes_start as usize;
         let name_text = &self.text[name.start as usize..(name.start + name.length) as usize];
@@ -386,7 +430,11 @@ impl Reader {
                 out.push(c);
                 at += semicolon + 1;
             } else {
-                out.push(if attribute && matches!(c, '\t' | '\n' | '\r') { ' ' } else { c });
+                out.push(if attribute && matches!(c, '\t' | '\n' | '\r') {
+                    ' '
+                } else {
+                    c
+                });
                 at += c.len_utf8();
             }
         }

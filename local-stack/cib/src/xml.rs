@@ -82,7 +82,10 @@ pub struct Document {
 impl Document {
     /// The root element.
     pub fn root(&self) -> Element<'_> {
-        Element { document: self, id: ElementId(self.root) }
+        Element {
+            document: self,
+            id: ElementId(self.root),
+        }
     }
 
     /// The element that `id` names.
@@ -181,12 +184,18 @@ impl<'a> Element<'a> {
 
     /// All attributes as (name, value), in the order written.
     pub fn attributes(self) -> Attributes<'a> {
-        Attributes { document: self.document, rest: self.raw_attributes().iter() }
+        Attributes {
+            document: self.document,
+            rest: self.raw_attributes().iter(),
+        }
     }
 
     /// The child elements, in order.
     pub fn children(self) -> Children<'a> {
-        Children { document: self.document, next: self.node().first_child }
+        Children {
+            document: self.document,
+            next: self.node().first_child,
+        }
     }
 
     /// The child elements with this tag name, in order.
@@ -202,7 +211,10 @@ impl<'a> Element<'a> {
     /// The parent element; none for the root.
     pub fn parent(self) -> Option<Element<'a>> {
         let parent = self.node().parent;
-        (parent != NONE).then_some(Element { document: self.document, id: ElementId(parent) })
+        (parent != NONE).then_some(Element {
+            document: self.document,
+            id: ElementId(parent),
+        })
     }
 
     /// This element and all below it, in document order.
@@ -220,7 +232,10 @@ impl<'a> Element<'a> {
                     node.first_child
                 };
                 if node.kind == Kind::Element {
-                    return Some(Element { document, id: ElementId(current) });
+                    return Some(Element {
+                        document,
+                        id: ElementId(current),
+                    });
                 }
             }
             None
@@ -279,7 +294,10 @@ impl<'a> Iterator for Children<'a> {
             let node = self.document.node(id);
             self.next = node.next;
             if node.kind == Kind::Element {
-                return Some(Element { document: self.document, id: ElementId(id) });
+                return Some(Element {
+                    document: self.document,
+                    id: ElementId(id),
+                });
             }
         }
         None

@@ -118,7 +118,11 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn op(rsc: RscId, name: Word) -> Self {
-        Self { rsc: Some(rsc), key: Some(Key::once(name)), action: None }
+        Self {
+            rsc: Some(rsc),
+            key: Some(Key::once(name)),
+            action: None,
+        }
     }
 }
 
@@ -141,7 +145,12 @@ impl<'a> Plan<'a> {
         }
         known.set(flags);
         let edge = u32::try_from(self.edges.len()).unwrap_or(u32::MAX);
-        self.edges.push(Edge { first, flags, state: EdgeState::NotTested, in_graph: false });
+        self.edges.push(Edge {
+            first,
+            flags,
+            state: EdgeState::NotTested,
+            in_graph: false,
+        });
         self.act[then].before.push(edge);
         self.act[first].after.push((then, flags));
         true
@@ -164,7 +173,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Every action with a key, oldest first; those without a node are given `node`.
-    pub(crate) fn find_actions(&mut self, rsc: RscId, key: Key, node: Option<NodeId>) -> Vec<ActId> {
+    pub(crate) fn find_actions(
+        &mut self,
+        rsc: RscId,
+        key: Key,
+        node: Option<NodeId>,
+    ) -> Vec<ActId> {
         let mut found = Vec::new();
         for i in 0..self.rsc[rsc].actions.len() {
             let a = self.rsc[rsc].actions[i];
@@ -198,7 +212,8 @@ impl<'a> Plan<'a> {
         optional: bool,
     ) -> ActId {
         let found = self.find_actions(rsc, key, node).first().copied();
-        let action = found.unwrap_or_else(|| self.push_action(Some(rsc), key, task, node, optional));
+        let action =
+            found.unwrap_or_else(|| self.push_action(Some(rsc), key, task, node, optional));
         self.update_optional(action, optional);
         self.update_runnable(action);
         action
@@ -270,11 +285,7 @@ impl<'a> Plan<'a> {
     fn update_optional(&mut self, action: ActId, optional: bool) {
         let a = &self.act[action];
         let unmanaged = a.rsc.is_some_and(|r| !self.rsc[r].is(RscFlags::MANAGED));
-        if unmanaged
-            && a.node.is_some()
-            && !a.flags.has(ActFlags::PSEUDO)
-            && a.key.interval == 0
-        {
+        if unmanaged && a.node.is_some() && !a.flags.has(ActFlags::PSEUDO) && a.key.interval == 0 {
             self.act[action].flags.set(ActFlags::OPTIONAL);
         } else if !optional {
             self.act[action].flags.clear(ActFlags::OPTIONAL);
@@ -351,7 +362,9 @@ impl<'a> Plan<'a> {
             return *found;
         }
         let action = self.push_action(None, Key::once(word), word, None, true);
-        self.act[action].flags.set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
+        self.act[action]
+            .flags
+            .set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
         action
     }
 
@@ -389,7 +402,9 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn act_meta(&self, action: ActId, name: &str) -> Option<&str> {
         let meta = &self.act[action].meta;
-        meta.iter().find(|(n, _)| &**n == name).map(|(_, v)| v.as_str())
+        meta.iter()
+            .find(|(n, _)| &**n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     pub(crate) fn is(&self, action: ActId, flag: ActFlags) -> bool {
@@ -398,9 +413,18 @@ impl<'a> Plan<'a> {
 
     /// Notes that one side comes before the other, for actions that may not exist yet.
     pub(crate) fn order(&mut self, first: Side, then: Side, flags: Relation) {
-        let rsc_of = |side: &Side| side.rsc.or_else(|| side.action.and_then(|a| self.act[a].rsc));
-        let first = Side { rsc: rsc_of(&first), ..first };
-        let then = Side { rsc: rsc_of(&then), ..then };
+        let rsc_of = |side: &Side| {
+            side.rsc
+                .or_else(|| side.action.and_then(|a| self.act[a].rsc))
+        };
+        let first = Side {
+            rsc: rsc_of(&first),
+            ..first
+        };
+        let then = Side {
+            rsc: rsc_of(&then),
+            ..then
+        };
         if first.action.is_some() && first.action == then.action {
             return;
         }
@@ -414,6 +438,10 @@ impl<'a> Plan<'a> {
 
     /// An instance of a resource's action with whatever key `side` names.
     pub(crate) fn side(action: ActId) -> Side {
-        Side { rsc: None, key: None, action: Some(action) }
+        Side {
+            rsc: None,
+            key: None,
+            action: Some(action),
+        }
     }
 }

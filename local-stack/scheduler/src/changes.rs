@@ -62,7 +62,11 @@ impl<'a> Plan<'a> {
         active: bool,
     ) -> bool {
         let r = &self.rsc[rsc];
-        let configured = [("type", Some(r.kind)), ("class", Some(r.class)), ("provider", r.provider)];
+        let configured = [
+            ("type", Some(r.kind)),
+            ("class", Some(r.class)),
+            ("provider", r.provider),
+        ];
         let mut changed = false;
         for (name, value) in configured {
             if entry.attr(name) != value.filter(|v| !v.is_empty()) {
@@ -100,13 +104,21 @@ impl<'a> Plan<'a> {
             let maintenance =
                 self.rsc[rsc].is(RscFlags::MAINTENANCE) || self.node[node].maintenance;
             if interval > 0 && maintenance {
-                let key = Key { name: self.words.get(task), interval };
+                let key = Key {
+                    name: self.words.get(task),
+                    interval,
+                };
                 self.schedule_cancel(rsc, op.attr("call-id").unwrap_or(""), key, node);
             } else if interval > 0
                 || matches!(task, "monitor" | "start" | "promote" | "migrate_from")
             {
                 if self.needs_remote_name(rsc) {
-                    let check = DeferredCheck { rsc, node, entry: op, last_failure: false };
+                    let check = DeferredCheck {
+                        rsc,
+                        node,
+                        entry: op,
+                        last_failure: false,
+                    };
                     self.deferred_checks.insert(0, check);
                 } else {
                     self.clear_if_changed(rsc, node, op);
@@ -116,10 +128,11 @@ impl<'a> Plan<'a> {
     }
 
     fn clear_if_changed(&mut self, rsc: RscId, node: NodeId, op: Element<'a>) {
-        let counting = Counting { effective: true, launched: false };
-        if self.check_operation(rsc, node, op)
-            && self.failcount(node, rsc, counting, None).0 != 0
-        {
+        let counting = Counting {
+            effective: true,
+            launched: false,
+        };
+        if self.check_operation(rsc, node, op) && self.failcount(node, rsc, counting, None).0 != 0 {
             self.clear_failcount(rsc, node);
         }
     }
@@ -127,7 +140,12 @@ impl<'a> Plan<'a> {
     /// What could be compared only now that connections have an address.
     pub(crate) fn run_deferred_checks(&mut self) {
         for check in std::mem::take(&mut self.deferred_checks) {
-            let DeferredCheck { rsc, node, entry, last_failure } = check;
+            let DeferredCheck {
+                rsc,
+                node,
+                entry,
+                last_failure,
+            } = check;
             if !last_failure {
                 self.clear_if_changed(rsc, node, entry);
                 continue;
@@ -143,7 +161,10 @@ impl<'a> Plan<'a> {
     fn check_operation(&mut self, rsc: RscId, node: NodeId, op: Element<'a>) -> bool {
         let task = op.attr("operation").unwrap_or("");
         let interval = history_interval(op);
-        let key = Key { name: self.words.get(task), interval };
+        let key = Key {
+            name: self.words.get(task),
+            interval,
+        };
         if interval > 0 && self.op_config(rsc, task, interval, false).is_none() {
             if self.options.cancel_removed {
                 self.schedule_cancel(rsc, op.attr("call-id").unwrap_or(""), key, node);
@@ -152,7 +173,11 @@ impl<'a> Plan<'a> {
         }
         let verdict = self.compare_digest(rsc, op, node);
         let like_start = interval == 0 && matches!(task, "monitor" | "migrate_from" | "promote");
-        let key = if like_start { Key::once(Word::START) } else { key };
+        let key = if like_start {
+            Key::once(Word::START)
+        } else {
+            key
+        };
         match verdict {
             Verdict::Match => false,
             Verdict::Restart => {

@@ -82,8 +82,8 @@ impl<'a> Plan<'a> {
             }
             let mut optional = optional;
             if self.rsc[rsc].partial_target.is_some() {
-                let goes_on =
-                    self.rsc[rsc].partial_target == Some(node) && self.rsc[rsc].assigned == Some(node);
+                let goes_on = self.rsc[rsc].partial_target == Some(node)
+                    && self.rsc[rsc].assigned == Some(node);
                 if goes_on {
                     continue;
                 }
@@ -139,7 +139,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn restart(&mut self, rsc: RscId, current: Option<NodeId>, need_stop: bool, need_promote: bool) {
+    fn restart(
+        &mut self,
+        rsc: RscId,
+        current: Option<NodeId>,
+        need_stop: bool,
+        need_promote: bool,
+    ) {
         let original = self.rsc[rsc].role;
         let mut role = original;
         self.rsc[rsc].flags.set(RscFlags::RESTARTING);
@@ -168,7 +174,11 @@ impl<'a> Plan<'a> {
     fn create_primitive_actions(&mut self, rsc: RscId) {
         if self.rsc[rsc].next_role == Role::Unknown {
             let assigned = self.rsc[rsc].assigned.is_some();
-            self.rsc[rsc].next_role = if assigned { Role::Started } else { Role::Stopped };
+            self.rsc[rsc].next_role = if assigned {
+                Role::Started
+            } else {
+                Role::Stopped
+            };
         }
         let (current, all_active, clean_active) = self.active_node(rsc);
         for source in self.rsc[rsc].dangling.clone() {
@@ -285,7 +295,10 @@ impl<'a> Plan<'a> {
             }
             return;
         }
-        let mut this = Doing { active: !r.running_on.is_empty(), ..Doing::default() };
+        let mut this = Doing {
+            active: !r.running_on.is_empty(),
+            ..Doing::default()
+        };
         for action in &r.actions {
             let action = &self.act[*action];
             if action.flags.has(ActFlags::OPTIONAL) {
@@ -388,7 +401,10 @@ impl<'a> Plan<'a> {
         };
         self.create_actions(child);
         if self.rsc[child].is(RscFlags::PROMOTABLE) {
-            for (task, done) in [(Word::PROMOTE, Word::PROMOTED), (Word::DEMOTE, Word::DEMOTED)] {
+            for (task, done) in [
+                (Word::PROMOTE, Word::PROMOTED),
+                (Word::DEMOTE, Word::DEMOTED),
+            ] {
                 self.pseudo_op(rsc, task, true, true);
                 let done = self.pseudo_op(rsc, done, true, true);
                 self.act[done].priority = INFINITY;
@@ -404,8 +420,11 @@ impl<'a> Plan<'a> {
         if self.rsc[rsc].is(RscFlags::FAILED) || n.unclean || !n.online {
             return;
         }
-        let flags =
-            if optional { Relation::FIRST_IMPLIES_THEN } else { Relation::ORDERED };
+        let flags = if optional {
+            Relation::FIRST_IMPLIES_THEN
+        } else {
+            Relation::ORDERED
+        };
         self.op(rsc, Word::DELETE, Some(node), optional);
         self.order_ops((rsc, Word::STOP), (rsc, Word::DELETE), flags);
         self.order_ops((rsc, Word::DELETE), (rsc, Word::START), flags);
@@ -416,7 +435,10 @@ impl<'a> Plan<'a> {
         if !self.rsc[rsc].is(RscFlags::REMOVED) {
             return;
         }
-        let counting = crate::failcount::Counting { effective: true, launched: false };
+        let counting = crate::failcount::Counting {
+            effective: true,
+            launched: false,
+        };
         for node in self.order.clone() {
             if self.node[node].online && self.failcount(node, rsc, counting, None).0 != 0 {
                 let clear = self.clear_failcount(rsc, node);

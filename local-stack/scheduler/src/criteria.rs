@@ -18,7 +18,11 @@ impl<'a> Plan<'a> {
             HealthStrategy::OnlyGreen => (-INFINITY, -INFINITY, 0),
             _ => (o.health_red, o.health_yellow, o.health_green),
         };
-        let base = if o.health == HealthStrategy::Progressive { o.health_base } else { 0 };
+        let base = if o.health == HealthStrategy::Progressive {
+            o.health_base
+        } else {
+            0
+        };
         for node in self.order.clone() {
             let attrs = &self.node[node].attrs;
             let values = attrs.iter().filter(|(n, _)| n.starts_with("#health"));
@@ -97,7 +101,10 @@ impl<'a> Plan<'a> {
             && self.node[node].shutdown
             && !self.node[node].unclean
         {
-            let since = self.attr(node, "shutdown").and_then(text::leading_int).unwrap_or(0);
+            let since = self
+                .attr(node, "shutdown")
+                .and_then(text::leading_int)
+                .unwrap_or(0);
             self.rsc[rsc].lock_node = Some(node);
             self.rsc[rsc].lock_time = if since == 0 { self.now } else { since };
         }
@@ -216,8 +223,8 @@ impl<'a> Plan<'a> {
 
     fn apply_exclusive(&mut self, rsc: RscId, node: NodeId) {
         let top = self.top_resource(rsc, false);
-        let exclusive =
-            self.rsc[rsc].is(RscFlags::EXCLUSIVE_PROBES) || self.rsc[top].is(RscFlags::EXCLUSIVE_PROBES);
+        let exclusive = self.rsc[rsc].is(RscFlags::EXCLUSIVE_PROBES)
+            || self.rsc[top].is(RscFlags::EXCLUSIVE_PROBES);
         if !exclusive {
             return;
         }
@@ -225,7 +232,10 @@ impl<'a> Plan<'a> {
             let child = self.rsc[rsc].children[i];
             self.apply_exclusive(child, node);
         }
-        if self.slot(rsc, node).is_some_and(|s| s.probe_mode != ProbeMode::Exclusive) {
+        if self
+            .slot(rsc, node)
+            .is_some_and(|s| s.probe_mode != ProbeMode::Exclusive)
+        {
             self.slot_mut(rsc, node).score = -INFINITY;
         }
     }

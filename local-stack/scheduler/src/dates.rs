@@ -81,8 +81,16 @@ pub(crate) fn parse(text: &str, now: Seconds) -> Option<Seconds> {
         None if text.contains(':') && !text.contains('-') => ("", text),
         None => (text, ""),
     };
-    let days = if date.is_empty() { now.div_euclid(DAY) } else { parse_date(date)? };
-    let seconds = if time.is_empty() { 0 } else { parse_time(time)? };
+    let days = if date.is_empty() {
+        now.div_euclid(DAY)
+    } else {
+        parse_date(date)?
+    };
+    let seconds = if time.is_empty() {
+        0
+    } else {
+        parse_time(time)?
+    };
     Some(days * DAY + seconds)
 }
 
@@ -105,7 +113,9 @@ fn parse_date(text: &str) -> Option<i64> {
             let valid = (1..=12).contains(&m) && (1..=31).contains(&d);
             valid.then(|| days_from_civil(y, m, d))
         }
-        [year, day] if day.len() == 3 => Some(days_from_civil(number(year)?, 1, 1) + number(day)? - 1),
+        [year, day] if day.len() == 3 => {
+            Some(days_from_civil(number(year)?, 1, 1) + number(day)? - 1)
+        }
         [year, month] => Some(days_from_civil(number(year)?, number(month)?, 1)),
         [compact] if compact.len() == 8 => Some(days_from_civil(
             number(&compact[..4])?,
@@ -149,11 +159,17 @@ fn parse_clock(text: &str) -> Option<i64> {
         let mut parts = text.split(':');
         let h = number(parts.next()?)?;
         let m = parts.next().map_or(Some(0), number)?;
-        let s = parts.next().map_or(Some(0), |s| number(s.split('.').next()?))?;
+        let s = parts
+            .next()
+            .map_or(Some(0), |s| number(s.split('.').next()?))?;
         (h, m, s)
     } else {
         let part = |range: std::ops::Range<usize>| text.get(range).map_or(Some(0), number);
-        (part(0..2)?, part(2..4.min(text.len()).max(2)).or(Some(0))?, part(4..6)?)
+        (
+            part(0..2)?,
+            part(2..4.min(text.len()).max(2)).or(Some(0))?,
+            part(4..6)?,
+        )
     };
     let valid = (0..=24).contains(&h) && (0..60).contains(&m) && (0..=60).contains(&s);
     valid.then_some(h * 3600 + m * 60 + s)
@@ -216,9 +232,15 @@ mod tests {
     #[test]
     fn weeks_and_months() {
         let f = fields(days_from_civil(2005, 1, 1) * DAY);
-        assert_eq!((f.week_year, f.week, f.week_day, f.year_day), (2004, 53, 6, 1));
+        assert_eq!(
+            (f.week_year, f.week, f.week_day, f.year_day),
+            (2004, 53, 6, 1)
+        );
         let end = days_from_civil(2024, 1, 31) * DAY;
-        assert_eq!(add_calendar(end, 0, 1, 0), days_from_civil(2024, 2, 29) * DAY);
+        assert_eq!(
+            add_calendar(end, 0, 1, 0),
+            days_from_civil(2024, 2, 29) * DAY
+        );
         assert_eq!(duration_seconds("P1DT1M"), Some(86_460));
     }
 }

@@ -35,12 +35,22 @@ fn ignored(name: &str, recurring: bool) -> bool {
     if name.starts_with("CRM_meta_") {
         return !(recurring && name == "CRM_meta_timeout");
     }
-    matches!(name, "id" | "crm_feature_set" | "op-digest" | "on_node" | "on_node_uuid" | "pcmk_external_ip")
+    matches!(
+        name,
+        "id" | "crm_feature_set" | "op-digest" | "on_node" | "on_node_uuid" | "pcmk_external_ip"
+    )
 }
 
 /// Whether a parameter is for the cluster rather than for the fence agent.
 fn is_fence_parameter(name: &str) -> bool {
-    let with_prefix = ["pcmk_reboot_", "pcmk_off_", "pcmk_on_", "pcmk_list_", "pcmk_monitor_", "pcmk_status_"];
+    let with_prefix = [
+        "pcmk_reboot_",
+        "pcmk_off_",
+        "pcmk_on_",
+        "pcmk_list_",
+        "pcmk_monitor_",
+        "pcmk_status_",
+    ];
     let own = [
         "pcmk_host_argument",
         "pcmk_host_check",
@@ -118,17 +128,19 @@ impl<'a> Plan<'a> {
             return found.clone();
         }
         let (all, own_params) = self.digest_parameters(rsc, node, task, interval_ms);
-        let restart = entry.filter(|e| self.restart_digest(*e).is_some()).map(|e| {
-            match e.attr("op-force-restart") {
+        let restart = entry
+            .filter(|e| self.restart_digest(*e).is_some())
+            .map(|e| match e.attr("op-force-restart") {
                 Some(list) => {
                     let listed = |name: &str| list.contains(&format!(" {name} "));
                     let kept = all.iter().filter(|(n, _)| listed(n)).cloned().collect();
                     digest_of(&kept)
                 }
                 None => digest_of(&all),
-            }
+            });
+        let private = entry.map_or(Some(" passwd password user "), |e| {
+            e.attr("op-secure-params")
         });
-        let private = entry.map_or(Some(" passwd password user "), |e| e.attr("op-secure-params"));
         let secret = |n: &str| private.is_some_and(|list| list.contains(&format!(" {n} ")));
         let kept = all.iter().filter(|(n, _)| !secret(n)).cloned().collect();
         let digests = Rc::new(Digests {
@@ -169,7 +181,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Compares a recorded operation with its configuration.
-    pub(crate) fn compare_digest(&mut self, rsc: RscId, entry: Element<'a>, node: NodeId) -> Verdict {
+    pub(crate) fn compare_digest(
+        &mut self,
+        rsc: RscId,
+        entry: Element<'a>,
+        node: NodeId,
+    ) -> Verdict {
         let verdict = self.compare_all_parameters(rsc, entry, node);
         if self.sanitized
             && verdict != Verdict::Match
@@ -181,12 +198,7 @@ impl<'a> Plan<'a> {
         verdict
     }
 
-    fn compare_all_parameters(
-        &mut self,
-        rsc: RscId,
-        entry: Element<'a>,
-        node: NodeId,
-    ) -> Verdict {
+    fn compare_all_parameters(&mut self, rsc: RscId, entry: Element<'a>, node: NodeId) -> Verdict {
         let task = entry.attr("operation").unwrap_or("");
         let interval_ms = history_interval(entry);
         let digests = self.digests(rsc, node, (task, interval_ms), Some(entry));
@@ -226,6 +238,9 @@ impl<'a> Plan<'a> {
 
 /// The interval of a recorded operation.
 pub(crate) fn history_interval(entry: Element<'_>) -> u32 {
-    let ms = entry.attr("interval").and_then(text::leading_int).unwrap_or(0);
+    let ms = entry
+        .attr("interval")
+        .and_then(text::leading_int)
+        .unwrap_or(0);
     u32::try_from(ms).unwrap_or(0)
 }

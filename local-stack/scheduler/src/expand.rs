@@ -50,7 +50,12 @@ pub(crate) fn primitive(
     kind: &str,
 ) -> ElementId {
     let primitive = to.append(parent, "primitive");
-    for (name, value) in [("id", id), ("class", "ocf"), ("provider", provider), ("type", kind)] {
+    for (name, value) in [
+        ("id", id),
+        ("class", "ocf"),
+        ("provider", provider),
+        ("type", kind),
+    ] {
         to.set_attr(primitive, name, value);
     }
     primitive
@@ -84,11 +89,18 @@ pub(crate) fn op(to: &mut Document, ops: ElementId, rsc: &str, op: [&str; 2], ti
 impl Connection<'_> {
     pub(crate) fn write(&self, to: &mut Document, parent: ElementId) {
         let remote = primitive(to, parent, self.name, "pacemaker", "remote");
-        let meta = set(to, remote, "meta_attributes", &format!("{}-meta_attributes", self.name));
+        let meta = set(
+            to,
+            remote,
+            "meta_attributes",
+            &format!("{}-meta_attributes", self.name),
+        );
         nvpair(to, meta, "internal_rsc", "true");
         nvpair(to, meta, "container", self.launcher);
-        for (name, value) in [("allow-migrate", self.allow_migrate), ("is-managed", self.is_managed)]
-        {
+        for (name, value) in [
+            ("allow-migrate", self.allow_migrate),
+            ("is-managed", self.is_managed),
+        ] {
             if let Some(value) = value {
                 nvpair(to, meta, name, value);
             }
@@ -136,7 +148,10 @@ fn guest(document: &Document, launcher: Element<'_>, to: &mut Document, parent: 
         address: None,
         port: None,
     };
-    for pair in launcher.children_named("meta_attributes").flat_map(Element::children) {
+    for pair in launcher
+        .children_named("meta_attributes")
+        .flat_map(Element::children)
+    {
         let value = pair.attr("value");
         match pair.attr("name") {
             Some("remote-node") => name = value,
@@ -151,8 +166,12 @@ fn guest(document: &Document, launcher: Element<'_>, to: &mut Document, parent: 
     let Some(name) = name else {
         return;
     };
-    let resources = document.root().child("configuration").and_then(|c| c.child("resources"));
-    let taken = resources.is_some_and(|r| r.descendants().any(|e| e.id() == name && is_resource(e)));
+    let resources = document
+        .root()
+        .child("configuration")
+        .and_then(|c| c.child("resources"));
+    let taken =
+        resources.is_some_and(|r| r.descendants().any(|e| e.id() == name && is_resource(e)));
     if !taken {
         connection.name = name;
         connection.write(to, parent);
@@ -160,7 +179,10 @@ fn guest(document: &Document, launcher: Element<'_>, to: &mut Document, parent: 
 }
 
 pub(crate) fn is_resource(element: Element<'_>) -> bool {
-    matches!(element.name(), "primitive" | "group" | "clone" | "master" | "bundle")
+    matches!(
+        element.name(),
+        "primitive" | "group" | "clone" | "master" | "bundle"
+    )
 }
 
 /// The port of connections that name none.

@@ -37,7 +37,10 @@ pub(crate) fn counts(bundle: Element<'_>) -> Option<(i64, i64, i64, &'static str
         .into_iter()
         .find_map(|name| bundle.child(name).map(|e| (e, name)))?;
     let count = |name| engine.attr(name).and_then(text::leading_int);
-    let promoted = count("promoted-max").or_else(|| count("masters")).unwrap_or(0).max(0);
+    let promoted = count("promoted-max")
+        .or_else(|| count("masters"))
+        .unwrap_or(0)
+        .max(0);
     let replicas = match engine.attr("replicas") {
         None if promoted > 0 => promoted,
         _ => count("replicas").unwrap_or(1).max(1),
@@ -91,7 +94,13 @@ pub(crate) fn expand(document: &Document, bundle: Element<'_>, to: &mut Document
             this.write_address(to, replica, number, address);
         }
         if this.inner.is_some() {
-            this.write_connection(document, to, replica, number, (&container, address.as_deref()));
+            this.write_connection(
+                document,
+                to,
+                replica,
+                number,
+                (&container, address.as_deref()),
+            );
         }
     }
 }
@@ -109,21 +118,29 @@ impl<'a> Bundle<'a> {
     fn read_ports(&mut self) {
         for mapping in self.network.into_iter().flat_map(Element::children) {
             let port = mapping.attr("port");
-            let source = port.or_else(|| mapping.attr("range")).filter(|s| !s.is_empty());
+            let source = port
+                .or_else(|| mapping.attr("range"))
+                .filter(|s| !s.is_empty());
             if let Some(source) = source {
                 let target = port.and_then(|_| mapping.attr("internal-port"));
                 self.ports.push((source, target.unwrap_or(source)));
             }
         }
         if self.inner.is_some() {
-            let port = self.network("control-port").unwrap_or(expand::default_port());
+            let port = self
+                .network("control-port")
+                .unwrap_or(expand::default_port());
             self.ports.push((port, port));
         }
     }
 
     fn read_mounts(&mut self, bundle: Element<'a>) {
         let mut logs = false;
-        for mapping in bundle.child("storage").into_iter().flat_map(Element::children) {
+        for mapping in bundle
+            .child("storage")
+            .into_iter()
+            .flat_map(Element::children)
+        {
             let whole = mapping.attr("source-dir");
             let source = whole.or_else(|| mapping.attr("source-dir-root"));
             let (Some(source), Some(target)) = (source, mapping.attr("target-dir")) else {
@@ -131,13 +148,28 @@ impl<'a> Bundle<'a> {
             };
             logs |= target == "/var/log";
             let options = mapping.attr("options");
-            self.mounts.push(Mount { source, target, options, per_replica: whole.is_none() });
+            self.mounts.push(Mount {
+                source,
+                target,
+                options,
+                per_replica: whole.is_none(),
+            });
         }
         if self.inner.is_some() {
-            self.mounts.push(Mount { source: KEY, target: KEY, options: None, per_replica: false });
+            self.mounts.push(Mount {
+                source: KEY,
+                target: KEY,
+                options: None,
+                per_replica: false,
+            });
             if !logs {
                 let (source, target) = (LOGS, "/var/log");
-                self.mounts.push(Mount { source, target, options: None, per_replica: true });
+                self.mounts.push(Mount {
+                    source,
+                    target,
+                    options: None,
+                    per_replica: true,
+                });
             }
         }
     }
@@ -150,13 +182,27 @@ impl<'a> Bundle<'a> {
         parent: ElementId,
     ) {
         let clone = to.append(parent, INNER);
-        let suffix = if self.promoted_max > 0 { "master" } else { "clone" };
+        let suffix = if self.promoted_max > 0 {
+            "master"
+        } else {
+            "clone"
+        };
         to.set_attr(clone, "id", &format!("{}-{suffix}", self.id));
-        let meta = set(to, clone, "meta_attributes", &format!("{}-clone-meta", self.id));
+        let meta = set(
+            to,
+            clone,
+            "meta_attributes",
+            &format!("{}-clone-meta", self.id),
+        );
         nvpair(to, meta, "ordered", "true");
         nvpair(to, meta, "clone-max", &self.replicas.to_string());
         nvpair(to, meta, "clone-node-max", &self.per_host.to_string());
-        nvpair(to, meta, "globally-unique", if self.per_host > 1 { "true" } else { "false" });
+        nvpair(
+            to,
+            meta,
+            "globally-unique",
+            if self.per_host > 1 { "true" } else { "false" },
+        );
         if self.promoted_max > 0 {
             nvpair(to, meta, "promotable", "true");
             nvpair(to, meta, "promoted-max", &self.promoted_max.to_string());
@@ -175,7 +221,10 @@ impl<'a> Bundle<'a> {
     }
 
     fn host_options(&self, addresses: &[Option<String>]) -> String {
-        let add_host = self.network("add-host").and_then(text::parse_bool).unwrap_or(true);
+        let add_host = self
+            .network("add-host")
+            .and_then(text::parse_bool)
+            .unwrap_or(true);
         let mut out = String::new();
         for (number, address) in addresses.iter().enumerate() {
             if let Some(address) = address {
@@ -202,8 +251,17 @@ impl<'a> Bundle<'a> {
         let name = format!("{}-attributes-{number}", self.id);
         let attributes = set(to, container, "instance_attributes", &name);
         let (options, points) = self.run_options(number, address, hosts);
-        nvpair(to, attributes, "image", self.engine.attr("image").unwrap_or(""));
-        for (name, value) in [("allow_pull", "true"), ("force_kill", "false"), ("reuse", "false")] {
+        nvpair(
+            to,
+            attributes,
+            "image",
+            self.engine.attr("image").unwrap_or(""),
+        );
+        for (name, value) in [
+            ("allow_pull", "true"),
+            ("force_kill", "false"),
+            ("reuse", "false"),
+        ] {
             nvpair(to, attributes, name, value);
         }
         nvpair(to, attributes, "run_opts", &options);
@@ -233,7 +291,9 @@ impl<'a> Bundle<'a> {
         if let Some(net) = net {
             let _ = write!(out, " --net={net}");
         }
-        let port = self.network("control-port").unwrap_or(expand::default_port());
+        let port = self
+            .network("control-port")
+            .unwrap_or(expand::default_port());
         let _ = write!(out, " -e PCMK_remote_port={port}");
         for mount in &self.mounts {
             let source = if mount.per_replica {
@@ -276,7 +336,12 @@ impl<'a> Bundle<'a> {
         if let Some(nic) = self.network("host-interface") {
             nvpair(to, attributes, "nic", nic);
         }
-        nvpair(to, attributes, "cidr_netmask", self.network("host-netmask").unwrap_or("32"));
+        nvpair(
+            to,
+            attributes,
+            "cidr_netmask",
+            self.network("host-netmask").unwrap_or("32"),
+        );
         let ops = to.append(ip, "operations");
         op(to, ops, &id, ["monitor", "60s"], "");
     }
@@ -290,7 +355,10 @@ impl<'a> Bundle<'a> {
         (container, address): (&str, Option<&str>),
     ) {
         let mut name = format!("{}-{number}", self.id);
-        let resources = document.root().child("configuration").and_then(|c| c.child("resources"));
+        let resources = document
+            .root()
+            .child("configuration")
+            .and_then(|c| c.child("resources"));
         let taken = |id: &str| {
             let mut all = resources.into_iter().flat_map(Element::descendants);
             all.any(|e| e.id() == id && expand::is_resource(e))
@@ -299,7 +367,9 @@ impl<'a> Bundle<'a> {
             let inner = self.inner.map_or("", Element::id);
             name = format!("pcmk-internal-{inner}:{number}-remote-{number}");
         }
-        let port = self.network("control-port").unwrap_or(expand::default_port());
+        let port = self
+            .network("control-port")
+            .unwrap_or(expand::default_port());
         let connection = Connection {
             name: &name,
             launcher: container,

@@ -34,7 +34,8 @@ impl<'a> Plan<'a> {
             self.rsc[rsc].failure_timeout = 0;
         }
         let timeout = self.rsc[rsc].failure_timeout;
-        if counting.effective && count > 0 && last > 0 && timeout != 0 && self.now > last + timeout {
+        if counting.effective && count > 0 && last > 0 && timeout != 0 && self.now > last + timeout
+        {
             count = 0;
         }
         if counting.launched && !self.rsc[rsc].launched.is_empty() && !self.is_bundled(rsc) {
@@ -53,7 +54,9 @@ impl<'a> Plan<'a> {
         let full = r.clone_name.unwrap_or(&r.id);
         let name = if unique { full } else { text::base_name(full) };
         let about = |attribute: &str, prefix: &str| {
-            let rest = attribute.strip_prefix(prefix).and_then(|r| r.strip_prefix(name));
+            let rest = attribute
+                .strip_prefix(prefix)
+                .and_then(|r| r.strip_prefix(name));
             let Some(mut rest) = rest else {
                 return false;
             };
@@ -64,7 +67,8 @@ impl<'a> Plan<'a> {
                 }
                 rest = &number[digits..];
             }
-            let Some((operation, interval)) = rest.strip_prefix('#').and_then(|o| o.rsplit_once('_'))
+            let Some((operation, interval)) =
+                rest.strip_prefix('#').and_then(|o| o.rsplit_once('_'))
             else {
                 return false;
             };
@@ -96,7 +100,10 @@ impl<'a> Plan<'a> {
     fn failure_blocks(&self, node: NodeId, rsc: RscId, entry: Option<Element<'a>>) -> bool {
         let r = &self.rsc[rsc];
         let name = text::base_name(&r.id);
-        let mut blocking = r.ops.iter().filter(|o| o.element.attr("on-fail") == Some("block"));
+        let mut blocking = r
+            .ops
+            .iter()
+            .filter(|o| o.element.attr("on-fail") == Some("block"));
         blocking.any(|config| {
             let about = |entry: Element<'a>| {
                 let same = history_interval(entry) == config.interval_ms
@@ -125,5 +132,10 @@ pub(crate) fn exit_code(entry: Element<'_>) -> Option<i64> {
 
 /// The exit code that was to be expected: the third part of the transition key.
 pub(crate) fn target_rc(entry: Element<'_>) -> Option<i64> {
-    entry.attr("transition-key")?.split(':').nth(2)?.parse().ok()
+    entry
+        .attr("transition-key")?
+        .split(':')
+        .nth(2)?
+        .parse()
+        .ok()
 }

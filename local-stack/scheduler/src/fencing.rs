@@ -95,7 +95,9 @@ impl<'a> Plan<'a> {
         }
         devices.retain(|r| {
             let r = &self.rsc[*r];
-            let provides = r.meta("provides").is_some_and(|p| p.eq_ignore_ascii_case("unfencing"));
+            let provides = r
+                .meta("provides")
+                .is_some_and(|p| p.eq_ignore_ascii_case("unfencing"));
             r.children.is_empty()
                 && r.is(RscFlags::FENCE_DEVICE)
                 && (r.is(RscFlags::NEEDS_UNFENCING) || provides)

@@ -57,7 +57,10 @@ pub(crate) struct Table<I, T> {
 
 impl<I, T> Default for Table<I, T> {
     fn default() -> Self {
-        Self { items: Vec::new(), index: PhantomData }
+        Self {
+            items: Vec::new(),
+            index: PhantomData,
+        }
     }
 }
 

@@ -120,7 +120,11 @@ impl<'a> Plan<'a> {
             }
             return;
         }
-        self.order_ops((launcher, Word::START), (rsc, Word::START), IMPLIES | BLOCKS);
+        self.order_ops(
+            (launcher, Word::START),
+            (rsc, Word::START),
+            IMPLIES | BLOCKS,
+        );
         let flags = Relation::THEN_IMPLIES_FIRST;
         self.order_ops((rsc, Word::STOP), (launcher, Word::STOP), flags);
         let nested = self.rsc[rsc].is(RscFlags::REMOTE_NESTING);
@@ -159,7 +163,9 @@ impl<'a> Plan<'a> {
 
     /// Whether a group keeps what groups do unless told otherwise.
     pub(crate) fn group_keeps(&self, group: RscId, what: &str) -> bool {
-        self.rsc[group].meta(what).is_none_or(|v| crate::text::is_true(Some(v)))
+        self.rsc[group]
+            .meta(what)
+            .is_none_or(|v| crate::text::is_true(Some(v)))
     }
 
     fn constrain_member(
@@ -197,11 +203,19 @@ impl<'a> Plan<'a> {
         let Some(previous) = previous else {
             self.order_ops((group, Word::START), (member, Word::START), Relation::NONE);
             if kind.promotable {
-                self.order_ops((group, Word::PROMOTE), (member, Word::PROMOTE), Relation::NONE);
+                self.order_ops(
+                    (group, Word::PROMOTE),
+                    (member, Word::PROMOTE),
+                    Relation::NONE,
+                );
             }
             return;
         };
-        self.order_ops((previous, Word::START), (member, Word::START), IMPLIES | BLOCKS);
+        self.order_ops(
+            (previous, Word::START),
+            (member, Word::START),
+            IMPLIES | BLOCKS,
+        );
         let flags = Relation::ORDERED | Relation::INTERMEDIATE_STOP;
         self.order_ops((member, Word::STOP), (previous, Word::STOP), flags);
         let running = |p: &Self, r: RscId| !p.rsc[r].running_on.is_empty();
@@ -212,7 +226,11 @@ impl<'a> Plan<'a> {
         if kind.promotable {
             let flags = IMPLIES | BLOCKS;
             self.order_ops((previous, Word::PROMOTE), (member, Word::PROMOTE), flags);
-            self.order_ops((member, Word::DEMOTE), (previous, Word::DEMOTE), Relation::ORDERED);
+            self.order_ops(
+                (member, Word::DEMOTE),
+                (previous, Word::DEMOTE),
+                Relation::ORDERED,
+            );
         }
     }
 
@@ -233,7 +251,11 @@ impl<'a> Plan<'a> {
         let instances = self.rsc[rsc].children.clone();
         for (place, &instance) in instances.iter().enumerate() {
             self.internal_constraints(instance);
-            self.order_ops((rsc, Word::START), (instance, Word::START), BLOCKS | GRAPHED);
+            self.order_ops(
+                (rsc, Word::START),
+                (instance, Word::START),
+                BLOCKS | GRAPHED,
+            );
             self.order_ops((instance, Word::START), (rsc, Word::RUNNING), THEN_GRAPHED);
             self.order_ops((rsc, Word::STOP), (instance, Word::STOP), GRAPHED);
             self.order_ops((instance, Word::STOP), (rsc, Word::STOPPED), THEN_GRAPHED);
@@ -279,7 +301,11 @@ impl<'a> Plan<'a> {
                 self.order_ops((last, Word::PROMOTE), (instance, Word::PROMOTE), ordered);
             }
             self.order_ops((clone, Word::DEMOTE), (instance, Word::DEMOTE), GRAPHED);
-            self.order_ops((instance, Word::DEMOTE), (clone, Word::DEMOTED), THEN_GRAPHED);
+            self.order_ops(
+                (instance, Word::DEMOTE),
+                (clone, Word::DEMOTED),
+                THEN_GRAPHED,
+            );
             if let Some(last) = last.filter(|_| in_order) {
                 self.order_ops((instance, Word::DEMOTE), (last, Word::DEMOTE), ordered);
             }
@@ -290,13 +316,25 @@ impl<'a> Plan<'a> {
     fn constrain_replica(&mut self, bundle: RscId, replica: Replica) {
         let container = replica.container;
         self.internal_constraints(container);
-        self.order_ops((bundle, Word::START), (container, Word::START), BLOCKS | GRAPHED);
+        self.order_ops(
+            (bundle, Word::START),
+            (container, Word::START),
+            BLOCKS | GRAPHED,
+        );
         if let Some(child) = replica.child {
             self.order_ops((bundle, Word::STOP), (child, Word::STOP), GRAPHED);
         }
         self.order_ops((bundle, Word::STOP), (container, Word::STOP), GRAPHED);
-        self.order_ops((container, Word::START), (bundle, Word::RUNNING), THEN_GRAPHED);
-        self.order_ops((container, Word::STOP), (bundle, Word::STOPPED), THEN_GRAPHED);
+        self.order_ops(
+            (container, Word::START),
+            (bundle, Word::RUNNING),
+            THEN_GRAPHED,
+        );
+        self.order_ops(
+            (container, Word::STOP),
+            (bundle, Word::STOPPED),
+            THEN_GRAPHED,
+        );
         if let Some(ip) = replica.ip {
             self.internal_constraints(ip);
             let flags = BLOCKS | Relation::GUEST_ALLOWED;
@@ -329,7 +367,10 @@ impl<'a> Plan<'a> {
             return;
         }
         self.order_promotable_restart(rsc);
-        for (start, done) in [(Word::DEMOTE, Word::DEMOTED), (Word::PROMOTE, Word::PROMOTED)] {
+        for (start, done) in [
+            (Word::DEMOTE, Word::DEMOTED),
+            (Word::PROMOTE, Word::PROMOTED),
+        ] {
             self.order_ops((rsc, start), (child, start), GRAPHED);
             self.order_ops((child, done), (rsc, done), THEN_GRAPHED);
         }

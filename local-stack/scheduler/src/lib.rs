@@ -30,12 +30,14 @@ mod remote;
 mod rules;
 mod run;
 mod shutdown;
+mod status;
 mod text;
 mod transition;
 mod unpack;
 mod update;
 mod words;
 
+pub use status::{NodeRole, NodeStatus, ResourceKind, ResourceStatus, Status};
 pub use transition::{Action, ActionKind, NodeName, ResourceName, Synapse, Transition};
 
 /// What the scheduler is told beside the CIB.
@@ -73,10 +75,12 @@ pub fn simulate(cib: &cib::Cib, inputs: &Inputs) -> Transition {
     with_stack(cib, |document| run::transition(document, inputs, true))
 }
 
-fn with_stack(
-    cib: &cib::Cib,
-    run: impl Fn(&cib::Document) -> Transition + Sync,
-) -> Transition {
+/// What nodes and resources are now.
+pub fn status(cib: &cib::Cib, inputs: &Inputs) -> Status {
+    with_stack(cib, |document| run::status(document, inputs))
+}
+
+fn with_stack<T: Send>(cib: &cib::Cib, run: impl Fn(&cib::Document) -> T + Sync) -> T {
     let expanded = expand::expand(cib.document());
     let document = expanded.as_ref().unwrap_or_else(|| cib.document());
     let answer = std::thread::scope(|scope| {
@@ -85,7 +89,7 @@ fn with_stack(
         worker.map(std::thread::ScopedJoinHandle::join)
     });
     match answer {
-        Ok(Ok(transition)) => transition,
+        Ok(Ok(answer)) => answer,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         // No thread to be had: the stack at hand must do.
         Err(_) => run(document),

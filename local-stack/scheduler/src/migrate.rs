@@ -25,8 +25,7 @@ impl<'a> Plan<'a> {
     }
 
     fn copy_needs(&mut self, from: ActId, to: ActId) {
-        let needs =
-            ActFlags::NEEDS_NOTHING | ActFlags::NEEDS_QUORUM | ActFlags::NEEDS_FENCING;
+        let needs = ActFlags::NEEDS_NOTHING | ActFlags::NEEDS_QUORUM | ActFlags::NEEDS_FENCING;
         let bits = self.act[from].flags.0 & needs.0;
         self.act[to].flags.clear(needs);
         self.act[to].flags.0 |= bits;
@@ -88,11 +87,7 @@ impl<'a> Plan<'a> {
         };
         let first_moves = self.rsc[a].is(RscFlags::MIGRATABLE);
         let then_moves = self.rsc[b].is(RscFlags::MIGRATABLE);
-        if a == b
-            || !(first_moves || then_moves)
-            || self.is_below(a, b)
-            || self.is_below(b, a)
-        {
+        if a == b || !(first_moves || then_moves) || self.is_below(a, b) || self.is_below(b, a) {
             return;
         }
         let task = |p: &Self, side: &Side| match (side.action, side.key) {

@@ -137,7 +137,9 @@ impl<'a> Plan<'a> {
         if self.notice(rsc, task).is_some() {
             return;
         }
-        let notify = self.notice_points(rsc, task, Some(action), Some(done)).map(Box::new);
+        let notify = self
+            .notice_points(rsc, task, Some(action), Some(done))
+            .map(Box::new);
         if let Some(clone) = self.rsc[rsc].clone.as_mut() {
             clone.notify[place(task)] = notify;
         }
@@ -177,8 +179,12 @@ impl<'a> Plan<'a> {
             return;
         };
         let node = self.act[stop].node.map_or("", |n| self.node[n].name);
-        notify.keys.push(("notify_stop_resource".into(), self.rsc[rsc].id.to_string()));
-        notify.keys.push(("notify_stop_uname".into(), node.to_owned()));
+        notify
+            .keys
+            .push(("notify_stop_resource".into(), self.rsc[rsc].id.to_string()));
+        notify
+            .keys
+            .push(("notify_stop_uname".into(), node.to_owned()));
         let top = self.top_resource(rsc, false);
         self.create_notices(top, &notify);
     }
@@ -265,7 +271,11 @@ impl<'a> Plan<'a> {
             nodes.extend(node.map(|n| self.node[n].name));
         }
         let joined = |words: Vec<&str>| {
-            if words.is_empty() { " ".to_owned() } else { words.join(" ") }
+            if words.is_empty() {
+                " ".to_owned()
+            } else {
+                words.join(" ")
+            }
         };
         (joined(resources), joined(nodes))
     }
@@ -297,7 +307,11 @@ impl<'a> Plan<'a> {
             .map(|n| self.node[*n].name)
             .collect();
         let joined = |words: Vec<&str>| {
-            if words.is_empty() { " ".to_owned() } else { words.join(" ") }
+            if words.is_empty() {
+                " ".to_owned()
+            } else {
+                words.join(" ")
+            }
         };
         keys.push(("notify_available_uname".into(), joined(available)));
         if self.rsc[rsc].meta("container-attribute-target") == Some("host") {
@@ -337,7 +351,10 @@ impl<'a> Plan<'a> {
         for i in 0..self.rsc[rsc].actions.len() {
             let action = self.rsc[rsc].actions[i];
             let a = &self.act[action];
-            let told = matches!(a.task, Word::START | Word::STOP | Word::PROMOTE | Word::DEMOTE);
+            let told = matches!(
+                a.task,
+                Word::START | Word::STOP | Word::PROMOTE | Word::DEMOTE
+            );
             if told && !a.flags.has(ActFlags::OPTIONAL) && a.node.is_some() {
                 for (name, value) in &notify.keys {
                     self.add_meta(action, name, value);
@@ -375,7 +392,9 @@ impl<'a> Plan<'a> {
             return;
         }
         let start = self.find_first_action(rsc, None, Some(Word::START), None);
-        let connection = start.and_then(|s| self.act[s].node).and_then(|n| self.node[n].connection);
+        let connection = start
+            .and_then(|s| self.act[s].node)
+            .and_then(|n| self.node[n].connection);
         let remote_start =
             connection.and_then(|c| self.find_first_action(c, None, Some(Word::START), None));
         if remote_start.is_some_and(|s| !self.is(s, ActFlags::RUNNABLE)) {

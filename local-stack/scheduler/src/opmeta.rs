@@ -36,12 +36,22 @@ impl<'a> Plan<'a> {
             return found.clone();
         }
         let mut values = Map::new();
-        let facts = Facts { node: node.map(|n| &self.node[n].attrs), ..self.facts() };
+        let facts = Facts {
+            node: node.map(|n| &self.node[n].attrs),
+            ..self.facts()
+        };
         let mut current = Some(rsc);
         while let Some(r) = current {
             let parents = self.config_parents(r);
             let name = "instance_attributes";
-            rules::read_blocks(&self.references, &parents, name, &facts, (None, false), &mut values);
+            rules::read_blocks(
+                &self.references,
+                &parents,
+                name,
+                &facts,
+                (None, false),
+                &mut values,
+            );
             current = self.rsc[r].parent;
         }
         if let Some(defaults) = self.rsc_defaults {
@@ -94,10 +104,20 @@ impl<'a> Plan<'a> {
     pub(crate) fn op_params(&self, config: Option<cib::Element<'a>>, node: NodeId) -> Map<'a> {
         let mut values = Map::new();
         if let Some(config) = config {
-            let facts = Facts { node: Some(&self.node[node].attrs), ..self.facts() };
+            let facts = Facts {
+                node: Some(&self.node[node].attrs),
+                ..self.facts()
+            };
             let name = "instance_attributes";
             let references = &self.references;
-            rules::read_blocks(references, &[config], name, &facts, (None, false), &mut values);
+            rules::read_blocks(
+                references,
+                &[config],
+                name,
+                &facts,
+                (None, false),
+                &mut values,
+            );
         }
         values
     }
@@ -123,11 +143,20 @@ impl<'a> Plan<'a> {
         let name = "meta_attributes";
         if let Some(defaults) = self.op_defaults {
             let references = &self.references;
-            rules::read_blocks(references, &[defaults], name, &facts, (None, false), &mut meta);
+            rules::read_blocks(
+                references,
+                &[defaults],
+                name,
+                &facts,
+                (None, false),
+                &mut meta,
+            );
         }
         if probe {
             let monitors = r.ops.iter().filter(|o| o.enabled && o.name == "monitor");
-            let frequent = monitors.filter(|o| o.interval_ms > 0).min_by_key(|o| o.interval_ms);
+            let frequent = monitors
+                .filter(|o| o.interval_ms > 0)
+                .min_by_key(|o| o.interval_ms);
             if let Some(timeout) = frequent.and_then(|o| o.element.attr("timeout")) {
                 meta.insert(Cow::Borrowed("timeout"), Cow::Borrowed(timeout));
             }
@@ -141,7 +170,10 @@ impl<'a> Plan<'a> {
         }
         meta.remove("id");
         if interval_ms > 0 {
-            meta.insert(Cow::Borrowed("interval"), Cow::Owned(interval_ms.to_string()));
+            meta.insert(
+                Cow::Borrowed("interval"),
+                Cow::Owned(interval_ms.to_string()),
+            );
         } else {
             meta.remove("interval");
         }
@@ -151,7 +183,10 @@ impl<'a> Plan<'a> {
                 meta.insert(Cow::Borrowed("timeout"), timeout.clone());
             }
         }
-        let timeout = meta.get("timeout").and_then(|t| text::milliseconds(t)).filter(|t| *t >= 0);
+        let timeout = meta
+            .get("timeout")
+            .and_then(|t| text::milliseconds(t))
+            .filter(|t| *t >= 0);
         let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT_MS);
         meta.insert(Cow::Borrowed("timeout"), Cow::Owned(timeout.to_string()));
         self.check_on_fail(rsc, task, config, &mut meta);
@@ -164,7 +199,9 @@ impl<'a> Plan<'a> {
             text::milliseconds(delay).unwrap_or(0).max(0)
         } else {
             let seconds = i64::from(interval_ms / 1000);
-            let origin = meta.get("interval-origin").and_then(|o| dates::parse(o, self.now));
+            let origin = meta
+                .get("interval-origin")
+                .and_then(|o| dates::parse(o, self.now));
             let Some(origin) = origin.filter(|_| seconds > 0) else {
                 return;
             };
@@ -248,7 +285,11 @@ impl<'a> Plan<'a> {
             && !probe
             && self.is_remote_connection(rsc)
         {
-            return if managed { OnFail::ResetRemote } else { OnFail::Stop };
+            return if managed {
+                OnFail::ResetRemote
+            } else {
+                OnFail::Stop
+            };
         }
         chosen.unwrap_or(match task {
             "stop" if fencing => OnFail::Fence,
@@ -274,8 +315,14 @@ impl<'a> Plan<'a> {
         }
         let top = self.top_resource(rsc, true);
         let bundle = self.rsc[top].bundle.as_ref()?;
-        let container = bundle.replicas.iter().find(|r| r.remote == Some(rsc))?.container;
-        let node = self.rsc[container].assigned.or_else(|| self.current_node(container))?;
+        let container = bundle
+            .replicas
+            .iter()
+            .find(|r| r.remote == Some(rsc))?
+            .container;
+        let node = self.rsc[container]
+            .assigned
+            .or_else(|| self.current_node(container))?;
         Some(self.node[node].name.to_owned())
     }
 
@@ -285,6 +332,8 @@ impl<'a> Plan<'a> {
             return false;
         }
         let params = self.params(rsc, None);
-        params.get("addr").is_some_and(|a| a.eq_ignore_ascii_case("#uname"))
+        params
+            .get("addr")
+            .is_some_and(|a| a.eq_ignore_ascii_case("#uname"))
     }
 }

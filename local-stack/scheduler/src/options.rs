@@ -74,7 +74,9 @@ impl Reader<'_, '_> {
     }
 
     fn flag(&self, name: &str, former: &str, default: bool) -> bool {
-        self.get(name, former).and_then(text::parse_bool).unwrap_or(default)
+        self.get(name, former)
+            .and_then(text::parse_bool)
+            .unwrap_or(default)
     }
 
     fn seconds(&self, name: &str) -> i64 {
@@ -90,14 +92,21 @@ impl Reader<'_, '_> {
 pub(crate) fn read(values: &Map<'_>, quorate: bool, panic: bool) -> Options {
     let r = Reader(values);
     let fencing = r.flag("fencing-enabled", "stonith-enabled", true);
-    let no_quorum = match r.get("no-quorum-policy", "").map(str::to_ascii_lowercase).as_deref() {
+    let no_quorum = match r
+        .get("no-quorum-policy", "")
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         Some("ignore") => NoQuorum::Ignore,
         Some("freeze") => NoQuorum::Freeze,
         Some("demote") => NoQuorum::Demote,
         Some("suicide" | "fence") if fencing && (panic || quorate) => NoQuorum::Fence,
         _ => NoQuorum::Stop,
     };
-    let action = match r.get("fencing-action", "stonith-action").unwrap_or("reboot") {
+    let action = match r
+        .get("fencing-action", "stonith-action")
+        .unwrap_or("reboot")
+    {
         "poweroff" | "off" => "off",
         _ => "reboot",
     };
@@ -133,8 +142,12 @@ pub(crate) fn read(values: &Map<'_>, quorate: bool, panic: bool) -> Options {
         priority_fencing_delay: r.seconds("priority-fencing-delay"),
         node_pending_timeout: r.seconds("node-pending-timeout"),
         cluster_delay: r.get("cluster-delay", "").unwrap_or("60s").into(),
-        batch_limit: number("batch-limit").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-        migration_limit: number("migration-limit").and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
+        batch_limit: number("batch-limit")
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(0),
+        migration_limit: number("migration-limit")
+            .and_then(|n| i32::try_from(n).ok())
+            .unwrap_or(-1),
         shutdown_lock: r.flag("shutdown-lock", "", false),
         shutdown_lock_limit: r.seconds("shutdown-lock-limit"),
         stop_all: r.flag("stop-all-resources", "", false),

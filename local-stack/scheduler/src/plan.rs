@@ -71,7 +71,10 @@ pub(crate) struct DeferredCheck<'a> {
 
 impl<'a> Plan<'a> {
     pub(crate) fn facts<'m>(&self) -> Facts<'m, 'a> {
-        Facts { now: self.now, ..Facts::default() }
+        Facts {
+            now: self.now,
+            ..Facts::default()
+        }
     }
 
     pub(crate) fn recheck(&mut self, at: i64) {
@@ -83,11 +86,17 @@ impl<'a> Plan<'a> {
     // --- nodes ---
 
     pub(crate) fn find_node(&self, name: &str) -> Option<NodeId> {
-        self.order.iter().copied().find(|n| self.node[*n].name.eq_ignore_ascii_case(name))
+        self.order
+            .iter()
+            .copied()
+            .find(|n| self.node[*n].name.eq_ignore_ascii_case(name))
     }
 
     pub(crate) fn find_node_id(&self, id: &str) -> Option<NodeId> {
-        self.order.iter().copied().find(|n| self.node[*n].id.eq_ignore_ascii_case(id))
+        self.order
+            .iter()
+            .copied()
+            .find(|n| self.node[*n].id.eq_ignore_ascii_case(id))
     }
 
     /// Whether the node is a guest or a remote node.
@@ -105,12 +114,16 @@ impl<'a> Plan<'a> {
 
     /// What launches a guest node.
     pub(crate) fn guest_launcher(&self, node: NodeId) -> Option<RscId> {
-        self.node[node].connection.and_then(|c| self.rsc[c].launcher)
+        self.node[node]
+            .connection
+            .and_then(|c| self.rsc[c].launcher)
     }
 
     pub(crate) fn is_bundle_node(&self, node: NodeId) -> bool {
         self.is_guest(node)
-            && self.node[node].connection.is_some_and(|c| self.is_bundled(c))
+            && self.node[node]
+                .connection
+                .is_some_and(|c| self.is_bundled(c))
     }
 
     pub(crate) fn attr(&self, node: NodeId, name: &str) -> Option<&str> {
@@ -137,7 +150,9 @@ impl<'a> Plan<'a> {
             && let Some(launcher) = self.guest_launcher(n).filter(|_| self.is_guest(n))
         {
             let hosts = &self.rsc[launcher].running_on;
-            return hosts.iter().all(|h| self.node[*h].online || self.can_fence(Some(*h)));
+            return hosts
+                .iter()
+                .all(|h| self.node[*h].online || self.can_fence(Some(*h)));
         }
         let o = &self.options;
         if !o.fencing || !o.have_fencing {
@@ -193,7 +208,11 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn printable_id(&self, rsc: RscId) -> &str {
         let r = &self.rsc[rsc];
-        if r.is(RscFlags::UNIQUE) { &r.id } else { r.xml_id }
+        if r.is(RscFlags::UNIQUE) {
+            &r.id
+        } else {
+            r.xml_id
+        }
     }
 
     /// The innermost instance or the resource itself, with all of its descendants.
@@ -223,7 +242,10 @@ impl<'a> Plan<'a> {
     }
 
     pub(crate) fn slot(&self, rsc: RscId, node: NodeId) -> Option<&Slot> {
-        self.rsc[rsc].allowed.get(crate::ids::Id::at(node)).filter(|s| s.present)
+        self.rsc[rsc]
+            .allowed
+            .get(crate::ids::Id::at(node))
+            .filter(|s| s.present)
     }
 
     /// A resource's view of a node, made if there is none (with the score of the node itself).
@@ -237,7 +259,12 @@ impl<'a> Plan<'a> {
         }
         let slot = &mut allowed[place];
         if !slot.present {
-            *slot = Slot { present: true, score: weight, count: 0, probe_mode };
+            *slot = Slot {
+                present: true,
+                score: weight,
+                count: 0,
+                probe_mode,
+            };
         }
         slot
     }
@@ -309,7 +336,10 @@ impl<'a> Plan<'a> {
 
     fn bundle_active_node(&self, rsc: RscId) -> (Option<NodeId>, usize, usize) {
         let mut nodes: Vec<NodeId> = Vec::new();
-        let replicas = self.rsc[rsc].bundle.as_ref().map_or(&[][..], |b| &b.replicas[..]);
+        let replicas = self.rsc[rsc]
+            .bundle
+            .as_ref()
+            .map_or(&[][..], |b| &b.replicas[..]);
         for replica in replicas {
             for node in &self.rsc[replica.container].running_on {
                 if !nodes.contains(node) {
@@ -322,7 +352,11 @@ impl<'a> Plan<'a> {
         for &node in &nodes {
             self.consider_active(rsc, node, &mut best);
         }
-        (best, nodes.len(), nodes.iter().filter(|n| happy(**n)).count())
+        (
+            best,
+            nodes.len(),
+            nodes.iter().filter(|n| happy(**n)).count(),
+        )
     }
 
     pub(crate) fn current_node(&self, rsc: RscId) -> Option<NodeId> {
@@ -332,7 +366,11 @@ impl<'a> Plan<'a> {
     /// The active node and the number of nodes that count under the resource's `requires`.
     pub(crate) fn active_required(&self, rsc: RscId) -> (Option<NodeId>, usize) {
         let (node, all, clean) = self.active_node(rsc);
-        if self.rsc[rsc].is(RscFlags::NEEDS_FENCING) { (node, all) } else { (node, clean) }
+        if self.rsc[rsc].is(RscFlags::NEEDS_FENCING) {
+            (node, all)
+        } else {
+            (node, clean)
+        }
     }
 
     /// Where a resource is (`now`) or will be, considering all of its parts.
@@ -363,6 +401,14 @@ impl<'a> Plan<'a> {
 
     /// The single node of [`Self::locations`].
     pub(crate) fn location(&self, rsc: RscId, current: bool) -> Option<NodeId> {
+        let r = &self.rsc[rsc];
+        if r.children.is_empty() {
+            return match *r.running_on.as_slice() {
+                _ if !current => r.assigned,
+                [one] => Some(one),
+                _ => None,
+            };
+        }
         match self.locations(rsc, current).as_slice() {
             [one] => Some(*one),
             _ => None,
@@ -384,7 +430,9 @@ impl<'a> Plan<'a> {
                     .flat_map(|p| [p.ip, p.child, Some(p.container), p.remote])
                     .flatten();
                 // The first part of the first replica speaks for all.
-                members.next().is_some_and(|first| self.is_active(first, all))
+                members
+                    .next()
+                    .is_some_and(|first| self.is_active(first, all))
             }
             _ if all => r.children.iter().all(|c| self.is_active(*c, true)),
             _ => r.children.iter().any(|c| self.is_active(*c, false)),
@@ -396,7 +444,11 @@ impl<'a> Plan<'a> {
         let r = &self.rsc[rsc];
         match r.variant {
             Variant::Primitive => {
-                if current { r.role } else { r.next_role }
+                if current {
+                    r.role
+                } else {
+                    r.next_role
+                }
             }
             _ => {
                 let roles = r.children.iter().map(|c| self.role(*c, current));
@@ -415,17 +467,24 @@ impl<'a> Plan<'a> {
             return None;
         }
         let launched = &self.rsc[rsc].launched;
-        launched.iter().copied().find(|l| self.rsc[*l].is(RscFlags::REMOTE_CONNECTION))
+        launched
+            .iter()
+            .copied()
+            .find(|l| self.rsc[*l].is(RscFlags::REMOTE_CONNECTION))
     }
 
     /// Whether the resource is the connection to a remote (not guest) node.
     pub(crate) fn is_remote_connection(&self, rsc: RscId) -> bool {
         self.rsc[rsc].is(RscFlags::REMOTE_CONNECTION)
-            && self.find_node(&self.rsc[rsc].id.clone()).is_some_and(|n| self.is_remote(n))
+            && self
+                .find_node(&self.rsc[rsc].id.clone())
+                .is_some_and(|n| self.is_remote(n))
     }
 
     pub(crate) fn is_disabled(&self, rsc: RscId) -> bool {
-        let role = self.rsc[rsc].meta("target-role").and_then(crate::model::Role::parse);
+        let role = self.rsc[rsc]
+            .meta("target-role")
+            .and_then(crate::model::Role::parse);
         match role {
             Some(crate::model::Role::Stopped) => true,
             Some(crate::model::Role::Unpromoted) => {

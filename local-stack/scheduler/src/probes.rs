@@ -122,7 +122,8 @@ impl<'a> Plan<'a> {
 
     fn guest_will_stop(&self, node: NodeId, guest: RscId) -> bool {
         let (n, g) = (&self.node[node], &self.rsc[guest]);
-        let moving = g.role > Role::Stopped && g.assigned.is_some_and(|a| !g.running_on.contains(&a));
+        let moving =
+            g.role > Role::Stopped && g.assigned.is_some_and(|a| !g.running_on.contains(&a));
         n.remote_reset
             || n.unclean
             || g.is(RscFlags::FAILED)
@@ -154,7 +155,10 @@ impl<'a> Plan<'a> {
         if self.rsc[rsc].is(RscFlags::UNIQUE) {
             return self.probe_all(&instances, node);
         }
-        let known = instances.iter().copied().find(|i| self.known_anywhere(*i, node));
+        let known = instances
+            .iter()
+            .copied()
+            .find(|i| self.known_anywhere(*i, node));
         let chosen = known
             .or_else(|| {
                 let mut all = instances.iter().copied();

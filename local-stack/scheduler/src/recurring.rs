@@ -13,9 +13,7 @@ struct Recurring {
     role: Role,
 }
 
-const AFTER: Relation = Relation(
-    Relation::FIRST_IMPLIES_THEN.0 | Relation::UNRUNNABLE_BLOCKS.0,
-);
+const AFTER: Relation = Relation(Relation::FIRST_IMPLIES_THEN.0 | Relation::UNRUNNABLE_BLOCKS.0);
 
 impl<'a> Plan<'a> {
     fn recurring(&mut self, rsc: RscId) -> Vec<Recurring> {
@@ -36,7 +34,10 @@ impl<'a> Plan<'a> {
                 o.name == op.name && o.interval_ms == op.interval_ms
             };
             let enabled = ops.iter().filter(same).any(|o| o.enabled);
-            if op.element.id().is_empty() || unfit || ops.iter().filter(same).count() > 1 || !enabled
+            if op.element.id().is_empty()
+                || unfit
+                || ops.iter().filter(same).count() > 1
+                || !enabled
             {
                 continue;
             }
@@ -45,7 +46,10 @@ impl<'a> Plan<'a> {
                 Some(role) => Role::parse(role).filter(|r| *r != Role::Unknown),
             };
             if let Some(role) = role {
-                let key = Key { name: self.words.get(op.name), interval: op.interval_ms };
+                let key = Key {
+                    name: self.words.get(op.name),
+                    interval: op.interval_ms,
+                };
                 list.push(Recurring { key, role });
             }
         }
@@ -113,7 +117,11 @@ impl<'a> Plan<'a> {
         }
         if node.is_none() || self.rsc[rsc].is(RscFlags::MANAGED) {
             self.order(Side::op(rsc, Word::START), Self::side(monitor), AFTER);
-            self.order(Side::op(rsc, Word::RELOAD_AGENT), Self::side(monitor), AFTER);
+            self.order(
+                Side::op(rsc, Word::RELOAD_AGENT),
+                Self::side(monitor),
+                AFTER,
+            );
             let flags = Relation::ORDERED | Relation::UNRUNNABLE_BLOCKS;
             if next == Role::Promoted {
                 self.order(Side::op(rsc, Word::PROMOTE), Self::side(monitor), flags);
@@ -188,6 +196,10 @@ impl<'a> Plan<'a> {
     pub(crate) fn schedule_cancel(&mut self, rsc: RscId, call: &str, key: Key, node: NodeId) {
         let cancel = self.new_cancel(rsc, key, node);
         self.set_meta(cancel, "call-id", call);
-        self.order(Side::op(rsc, Word::STOP), Self::side(cancel), Relation::ORDERED);
+        self.order(
+            Side::op(rsc, Word::STOP),
+            Self::side(cancel),
+            Relation::ORDERED,
+        );
     }
 }

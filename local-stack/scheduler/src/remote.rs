@@ -127,7 +127,11 @@ impl<'a> Plan<'a> {
         match task {
             Word::START | Word::PROMOTE => {
                 let failed = state == State::Failed;
-                let extra = if failed { Relation::FIRST_IMPLIES_THEN } else { none };
+                let extra = if failed {
+                    Relation::FIRST_IMPLIES_THEN
+                } else {
+                    none
+                };
                 self.after_start(connection, action, extra);
             }
             Word::STOP => match state {
@@ -220,8 +224,10 @@ impl<'a> Plan<'a> {
         } else {
             self.words.text(a.task)
         };
-        let before =
-            matches!(task, "cancel" | "stop" | "demote" | "migrate_from" | "migrate_to");
+        let before = matches!(
+            task,
+            "cancel" | "stop" | "demote" | "migrate_from" | "migrate_to"
+        );
         Some(if before && !partial { began } else { ended })
     }
 }

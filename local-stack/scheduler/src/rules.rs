@@ -34,7 +34,10 @@ pub(crate) struct References<'a> {
 
 impl<'a> References<'a> {
     pub(crate) fn new(document: &'a Document) -> Self {
-        Self { document, index: std::cell::OnceCell::new() }
+        Self {
+            document,
+            index: std::cell::OnceCell::new(),
+        }
     }
 
     /// The element itself, or the one it refers to.
@@ -90,7 +93,12 @@ pub(crate) fn read_blocks<'a>(
     }
 }
 
-fn read_pairs<'a>(references: &References<'a>, block: Element<'a>, overwrite: bool, out: &mut Map<'a>) {
+fn read_pairs<'a>(
+    references: &References<'a>,
+    block: Element<'a>,
+    overwrite: bool,
+    out: &mut Map<'a>,
+) {
     let block = block.child("attributes").unwrap_or(block);
     for pair in block.children_named("nvpair") {
         let Some(target) = references.resolve(pair) else {
@@ -107,7 +115,8 @@ fn read_pairs<'a>(references: &References<'a>, block: Element<'a>, overwrite: bo
         } else if overwrite {
             out.insert(Cow::Borrowed(name), Cow::Borrowed(value));
         } else {
-            out.entry(Cow::Borrowed(name)).or_insert(Cow::Borrowed(value));
+            out.entry(Cow::Borrowed(name))
+                .or_insert(Cow::Borrowed(value));
         }
     }
 }
@@ -123,11 +132,17 @@ pub(crate) fn block_applies<'a>(
 }
 
 /// Whether a rule holds.
-pub(crate) fn holds<'a>(references: &References<'a>, rule: Element<'a>, facts: &Facts<'_, 'a>) -> bool {
+pub(crate) fn holds<'a>(
+    references: &References<'a>,
+    rule: Element<'a>,
+    facts: &Facts<'_, 'a>,
+) -> bool {
     let Some(rule) = references.resolve(rule) else {
         return false;
     };
-    let any = rule.attr("boolean-op").is_some_and(|o| o.eq_ignore_ascii_case("or"));
+    let any = rule
+        .attr("boolean-op")
+        .is_some_and(|o| o.eq_ignore_ascii_case("or"));
     let mut conditions = 0;
     for condition in rule.children() {
         let result = match condition.name() {
@@ -163,7 +178,9 @@ fn op_holds(condition: Element<'_>, facts: &Facts<'_, '_>) -> bool {
     }
     match condition.attr("interval") {
         None => true,
-        Some(text) => text::milliseconds(text).is_some() && text::interval_ms(Some(text)) == interval,
+        Some(text) => {
+            text::milliseconds(text).is_some() && text::interval_ms(Some(text)) == interval
+        }
     }
 }
 
@@ -275,7 +292,12 @@ fn leading_float(text: &str) -> Option<f64> {
 
 fn date_holds<'a>(references: &References<'a>, condition: Element<'a>, now: i64) -> bool {
     let date = |name| condition.attr(name).and_then(|t| dates::parse(t, now));
-    match condition.attr("operation").unwrap_or("in_range").to_ascii_lowercase().as_str() {
+    match condition
+        .attr("operation")
+        .unwrap_or("in_range")
+        .to_ascii_lowercase()
+        .as_str()
+    {
         "gt" => date("start").is_some_and(|s| now > s),
         "lt" => date("end").is_some_and(|e| now < e),
         "in_range" => in_range(references, condition, now, (date("start"), date("end"))),
@@ -299,7 +321,9 @@ fn in_range<'a>(
     if start.is_some_and(|s| now < s) {
         return false;
     }
-    let duration = condition.child("duration").and_then(|d| references.resolve(d));
+    let duration = condition
+        .child("duration")
+        .and_then(|d| references.resolve(d));
     let end = match (end, start, duration) {
         (None, Some(start), Some(duration)) => Some(add_duration(start, duration)),
         _ => end,
@@ -319,7 +343,10 @@ fn add_duration(start: i64, duration: Element<'_>) -> i64 {
 
 fn spec_holds(spec: Element<'_>, now: i64) -> bool {
     let f = dates::fields(now);
-    let fits = |name, value: i64| spec.attr(name).is_none_or(|range| range_holds(range, value));
+    let fits = |name, value: i64| {
+        spec.attr(name)
+            .is_none_or(|range| range_holds(range, value))
+    };
     fits("seconds", f.second)
         && fits("minutes", f.minute)
         && fits("hours", f.hour)
@@ -337,6 +364,10 @@ fn range_holds(range: &str, value: i64) -> bool {
     let Some(low) = text::leading_int(low) else {
         return false;
     };
-    let high = if high.is_empty() { Some(i64::MAX) } else { text::leading_int(high) };
+    let high = if high.is_empty() {
+        Some(i64::MAX)
+    } else {
+        text::leading_int(high)
+    };
     high.is_some_and(|high| (low..=high).contains(&value))
 }

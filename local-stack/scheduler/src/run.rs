@@ -11,6 +11,7 @@ use crate::model::Map;
 use crate::options::{self, Options};
 use crate::plan::Plan;
 use crate::rules::{self, Facts, References};
+use crate::status::Status;
 use crate::transition::Transition;
 use crate::words::Words;
 
@@ -18,6 +19,23 @@ use crate::words::Words;
 const FIRST_OPTIONS: &str = "cib-bootstrap-options";
 
 pub(crate) fn transition(document: &Document, inputs: &Inputs, sanitized: bool) -> Transition {
+    let mut plan = unpacked(document, inputs, sanitized);
+    plan.apply_grants(inputs);
+    plan.apply_health();
+    let configuration = document.root().child("configuration");
+    if let Some(constraints) = configuration.and_then(|c| c.child("constraints")) {
+        plan.unpack_constraints(constraints);
+    }
+    plan.decide();
+    plan.create_graph()
+}
+
+pub(crate) fn status(document: &Document, inputs: &Inputs) -> Status {
+    unpacked(document, inputs, false).status()
+}
+
+/// Everything the document says.
+fn unpacked<'a>(document: &'a Document, inputs: &Inputs, sanitized: bool) -> Plan<'a> {
     let root = document.root();
     let configuration = root.child("configuration");
     let section = |name: &str| configuration.and_then(|c| c.child(name));
@@ -35,13 +53,7 @@ pub(crate) fn transition(document: &Document, inputs: &Inputs, sanitized: bool) 
         plan.index_history(status);
         plan.unpack_status(status);
     }
-    plan.apply_grants(inputs);
-    plan.apply_health();
-    if let Some(constraints) = section("constraints") {
-        plan.unpack_constraints(constraints);
-    }
-    plan.decide();
-    plan.create_graph()
+    plan
 }
 
 fn new_plan<'a>(
@@ -101,7 +113,10 @@ fn read_options<'a>(
 ) -> Options {
     let mut values = Map::new();
     if let Some(config) = configuration.and_then(|c| c.child("crm_config")) {
-        let facts = Facts { now: inputs.now, ..Facts::default() };
+        let facts = Facts {
+            now: inputs.now,
+            ..Facts::default()
+        };
         let how = (Some(FIRST_OPTIONS), false);
         let name = "cluster_property_set";
         rules::read_blocks(references, &[config], name, &facts, how, &mut values);
@@ -115,7 +130,9 @@ fn read_options<'a>(
 /// Whether anything in the configuration needs nodes to be unfenced.
 fn wants_unfencing(configuration: Element<'_>) -> bool {
     let sections = ["resources", "rsc_defaults"];
-    let sections = sections.into_iter().filter_map(|name| configuration.child(name));
+    let sections = sections
+        .into_iter()
+        .filter_map(|name| configuration.child(name));
     let mut sets = sections
         .flat_map(|section| section.descendants())
         .filter(|e| e.name() == "meta_attributes");
@@ -123,7 +140,9 @@ fn wants_unfencing(configuration: Element<'_>) -> bool {
         set.children_named("nvpair").any(|pair| {
             let name = pair.attr("name").unwrap_or("");
             matches!(name, "provides" | "requires")
-                && pair.attr("value").is_some_and(|v| v.eq_ignore_ascii_case("unfencing"))
+                && pair
+                    .attr("value")
+                    .is_some_and(|v| v.eq_ignore_ascii_case("unfencing"))
         })
     })
 }
@@ -144,7 +163,9 @@ impl<'a> Plan<'a> {
                 continue;
             };
             let resources = state.child("lrm").and_then(|l| l.child("lrm_resources"));
-            let entries = resources.into_iter().flat_map(|r| r.children_named("lrm_resource"));
+            let entries = resources
+                .into_iter()
+                .flat_map(|r| r.children_named("lrm_resource"));
             for entry in entries {
                 self.history.entry((uname, entry.id())).or_insert(entry);
                 self.history_names.insert(entry.id());
@@ -159,7 +180,10 @@ impl<'a> Plan<'a> {
         };
         self.tickets.clear();
         for grant in grants {
-            let state = TicketState { granted: grant.granted, standby: grant.standby };
+            let state = TicketState {
+                granted: grant.granted,
+                standby: grant.standby,
+            };
             self.tickets.insert(grant.ticket.clone(), state);
         }
     }

@@ -31,8 +31,10 @@ impl<'a> Plan<'a> {
                 if is_dc {
                     dc_down = Some(fencing);
                 } else {
-                    if let Some(last) =
-                        fencings.last().copied().filter(|_| !self.options.concurrent_fencing)
+                    if let Some(last) = fencings
+                        .last()
+                        .copied()
+                        .filter(|_| !self.options.concurrent_fencing)
                     {
                         self.order_actions(last, fencing, Relation::ORDERED);
                     }
@@ -70,8 +72,7 @@ impl<'a> Plan<'a> {
     fn shut_down(&mut self, node: NodeId) -> ActId {
         let name = format!("do_shutdown-{}", self.node[node].name);
         let word = self.words.get(&name);
-        let down =
-            self.push_action(None, Key::once(word), Word::SHUTDOWN, Some(node), false);
+        let down = self.push_action(None, Key::once(word), Word::SHUTDOWN, Some(node), false);
         for place in (0..self.act.len()).rev() {
             let stop = ActId::new(place);
             let a = &self.act[stop];
@@ -101,9 +102,8 @@ impl<'a> Plan<'a> {
     fn known_on(&self, rsc: RscId, node: NodeId) -> bool {
         let r = &self.rsc[rsc];
         r.known_on.contains(&node)
-            || r.parent.is_some_and(|p| {
-                self.is_anonymous_clone(p) && self.rsc[p].known_on.contains(&node)
-            })
+            || r.parent
+                .is_some_and(|p| self.is_anonymous_clone(p) && self.rsc[p].known_on.contains(&node))
     }
 
     /// Orders everything around the fencing of a node; what would be stopped there is as good as
@@ -154,7 +154,9 @@ impl<'a> Plan<'a> {
             .then(|| self.find_first_action(top, None, Some(Word::STOP), None))
             .flatten();
         for stop in stops {
-            self.act[stop].flags.set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
+            self.act[stop]
+                .flags
+                .set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
             if after {
                 if !self.is_bundled(rsc) {
                     self.order_actions(fencing, stop, Relation::GUEST_ALLOWED);
@@ -176,7 +178,9 @@ impl<'a> Plan<'a> {
             if n.online && !n.unclean && !self.rsc[rsc].is(RscFlags::FAILED) {
                 continue;
             }
-            self.act[demote].flags.set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
+            self.act[demote]
+                .flags
+                .set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
             if after && !self.is_bundled(rsc) {
                 let flags = Relation::GUEST_ALLOWED | Relation::ORDERED;
                 self.order_actions(fencing, demote, flags);
@@ -190,10 +194,14 @@ impl<'a> Plan<'a> {
             return;
         };
         let stop = self.find_first_action(launcher, None, Some(Word::STOP), None);
-        let starts = self.find_first_action(launcher, None, Some(Word::START), None).is_some();
+        let starts = self
+            .find_first_action(launcher, None, Some(Word::START), None)
+            .is_some();
         let operation = if starts { "reboot" } else { "off" };
         let fencing = self.fence_op(node, Some(operation), false, false);
-        self.act[fencing].flags.set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
+        self.act[fencing]
+            .flags
+            .set(ActFlags::PSEUDO | ActFlags::RUNNABLE);
         let flags = Relation::UNRUNNABLE_BLOCKS | Relation::FIRST_IMPLIES_THEN;
         match stop {
             Some(stop) if self.is(stop, ActFlags::PSEUDO) => {

@@ -23,12 +23,19 @@ pub(crate) fn is_true(value: Option<&str>) -> bool {
 pub(crate) fn leading_int(value: &str) -> Option<i64> {
     let trimmed = value.trim_start();
     let sign = usize::from(trimmed.starts_with(['-', '+']));
-    let digits = trimmed[sign..].bytes().take_while(u8::is_ascii_digit).count();
+    let digits = trimmed[sign..]
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .count();
     if digits == 0 {
         return None;
     }
     let text = trimmed[..sign + digits].trim_start_matches('+');
-    Some(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
+    Some(text.parse().unwrap_or(if text.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    }))
 }
 
 /// A score: an integer or `[+-]INFINITY`, saturated; 0 if it is neither.
@@ -62,7 +69,9 @@ pub(crate) fn add(a: i32, b: i32) -> i32 {
 pub(crate) fn milliseconds(value: &str) -> Option<i64> {
     let text = value.trim_start();
     let number = leading_int(text)?;
-    let unit = text.trim_start_matches(['-', '+']).trim_start_matches(|c: char| c.is_ascii_digit());
+    let unit = text
+        .trim_start_matches(['-', '+'])
+        .trim_start_matches(|c: char| c.is_ascii_digit());
     let unit = unit.trim().to_ascii_lowercase();
     let (factor, divisor) = match unit.as_str() {
         "" | "s" | "sec" => (1000, 1),

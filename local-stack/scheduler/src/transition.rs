@@ -104,7 +104,9 @@ pub struct Action {
 impl Action {
     /// An attribute by name.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let found = self.attributes.binary_search_by(|(n, _)| n.as_str().cmp(name));
+        let found = self
+            .attributes
+            .binary_search_by(|(n, _)| n.as_str().cmp(name));
         found.ok().map(|i| self.attributes[i].1.as_str())
     }
 

@@ -59,7 +59,10 @@ known! {
 
 impl Default for Words {
     fn default() -> Self {
-        let mut words = Self { texts: Vec::new(), index: HashMap::new() };
+        let mut words = Self {
+            texts: Vec::new(),
+            index: HashMap::new(),
+        };
         for text in KNOWN {
             words.get(text);
         }

@@ -10,14 +10,22 @@ pub fn graph_xml(transition: &Transition) -> String {
     graph.set_attr(root, "cluster-delay", &transition.cluster_delay);
     graph.set_attr(root, "fencing-timeout", &transition.fencing_timeout);
     graph.set_attr(root, "failed-stop-offset", "INFINITY");
-    let start = if transition.start_failure_is_fatal { "INFINITY" } else { "1" };
+    let start = if transition.start_failure_is_fatal {
+        "INFINITY"
+    } else {
+        "1"
+    };
     graph.set_attr(root, "failed-start-offset", start);
     if transition.batch_limit > 0 {
         graph.set_attr(root, "batch-limit", &transition.batch_limit.to_string());
     }
     graph.set_attr(root, "transition_id", "0");
     if transition.migration_limit > 0 {
-        graph.set_attr(root, "migration-limit", &transition.migration_limit.to_string());
+        graph.set_attr(
+            root,
+            "migration-limit",
+            &transition.migration_limit.to_string(),
+        );
     }
     if let Some(at) = transition.recheck_by {
         graph.set_attr(root, "recheck-by", &at.to_string());
@@ -111,5 +119,8 @@ fn details(graph: &mut Document, element: ElementId, action: &Action) {
 /// Whether a text can be the name of an XML attribute.
 fn is_name(text: &str) -> bool {
     let start = |c: char| c.is_alphabetic() || c == '_';
-    text.starts_with(start) && text.chars().all(|c| start(c) || c.is_ascii_digit() || "-.".contains(c))
+    text.starts_with(start)
+        && text
+            .chars()
+            .all(|c| start(c) || c.is_ascii_digit() || "-.".contains(c))
 }

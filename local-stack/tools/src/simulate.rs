@@ -1,10 +1,13 @@
 //! `crm_simulate`: what a cluster would do in a given state.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cib::Cib;
-use scheduler::Inputs;
+use scheduler::{Inputs, Status};
+
+use crate::play::play;
 
 /// What was asked for.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ struct Options {
     xml_file: Option<String>,
     save_graph: Option<String>,
     now: Option<i64>,
+    run: bool,
+    quiet: bool,
 }
 
 /// Runs `crm_simulate` with its arguments.
@@ -40,7 +45,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
                 let at = text.parse().ok().or_else(|| scheduler::parse_time(&text));
                 options.now = Some(at.ok_or(format!("'{text}' is no date"))?);
             }
-            "-S" | "--simulate" | "-R" | "--run" | "-Q" | "--quiet" | "-s" | "--show-scores" => {}
+            "-S" | "--simulate" => options.run = true,
+            "-Q" | "--quiet" => options.quiet = true,
+            "-R" | "--run" | "-s" | "--show-scores" => {}
             other => return Err(format!("unknown option {other}")),
         }
     }
@@ -52,16 +59,48 @@ fn run(options: &Options) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
     let cib = Cib::parse(&text, Some(path)).map_err(|e| e.to_string())?;
     let recorded = recorded_time(&cib);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let now = options.now.or(recorded).unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
-    let transition = scheduler::simulate(&cib, &Inputs { now, grants: None });
+    let clock = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs())
+    };
+    let now = options
+        .now
+        .or(recorded)
+        .unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
+    let inputs = Inputs { now, grants: None };
+    let mut text = String::new();
+    if !options.quiet {
+        describe(&scheduler::status(&cib, &inputs), "Current cluster status:", &mut text);
+    }
+    let transition = scheduler::simulate(&cib, &inputs);
     if let Some(file) = &options.save_graph {
         std::fs::write(file, crate::graph_xml(&transition)).map_err(|e| format!("{file}: {e}"))?;
     }
-    Ok(())
+    if options.run {
+        let mut cib = cib;
+        let done = play(&mut cib, &transition, now);
+        if !options.quiet {
+            text.push_str("Executing Cluster Transition:\n");
+            text.push_str(&done);
+            text.push('\n');
+        }
+        describe(&scheduler::status(&cib, &inputs), "Revised Cluster Status:", &mut text);
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).map_err(|e| format!("output: {e}"))
+}
+
+fn describe(status: &Status, title: &str, text: &mut String) {
+    text.push_str(title);
+    text.push('\n');
+    text.push_str(&crate::status_text(status));
+    text.push('\n');
 }
 
 /// When a CIB was judged, if it remembers.
 pub fn recorded_time(cib: &Cib) -> Option<i64> {
-    cib.root().attr("execution-date").and_then(|d| d.parse().ok())
+    cib.root()
+        .attr("execution-date")
+        .and_then(|d| d.parse().ok())
 }

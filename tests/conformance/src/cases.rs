@@ -33,7 +33,11 @@ impl Recordings {
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
         let root = std::env::var_os("INTERLOCK_CONFORMANCE").map_or(beside, PathBuf::from);
         let directory = root.join("scheduler");
-        if directory.join("cases.tsv").is_file() { Ok(Self { directory }) } else { Err(directory) }
+        if directory.join("cases.tsv").is_file() {
+            Ok(Self { directory })
+        } else {
+            Err(directory)
+        }
     }
 
     fn read(&self, path: &str) -> Result<String, String> {

@@ -100,7 +100,10 @@ impl Graph {
             let mut list = Vec::new();
             for (name, count) in &a.actions {
                 let other = b.actions.get(name).copied().unwrap_or(0);
-                list.extend(std::iter::repeat_n(name.clone(), count.saturating_sub(other)));
+                list.extend(std::iter::repeat_n(
+                    name.clone(),
+                    count.saturating_sub(other),
+                ));
             }
             list
         };
@@ -122,14 +125,20 @@ fn read_nodes(root: Element<'_>) -> Vec<Node> {
             .flat_map(|i| i.children_named("trigger"))
             .filter_map(|t| t.children().next()?.attr("id"))
             .collect();
-        for action in synapse.children_named("action_set").flat_map(Element::children) {
+        for action in synapse
+            .children_named("action_set")
+            .flat_map(Element::children)
+        {
             index.insert(action.attr("id").unwrap_or(""), actions.len());
             actions.push((action, triggers.clone()));
         }
     }
     let nodes = actions.into_iter().map(|(action, triggers)| Node {
         name: (action.name() != "pseudo_event").then(|| name_of(action)),
-        inputs: triggers.iter().filter_map(|t| index.get(t).copied()).collect(),
+        inputs: triggers
+            .iter()
+            .filter_map(|t| index.get(t).copied())
+            .collect(),
     });
     nodes.collect()
 }
@@ -192,13 +201,25 @@ fn without_numbers(text: &str) -> String {
 
 /// Everything that must be the same about an action.
 fn name_of(action: Element<'_>) -> String {
-    let attributes: BTreeMap<&str, &str> =
-        action.child("attributes").into_iter().flat_map(Element::attributes).collect();
+    let attributes: BTreeMap<&str, &str> = action
+        .child("attributes")
+        .into_iter()
+        .flat_map(Element::attributes)
+        .collect();
     let meta = |name: &str| {
-        attributes.get(format!("CRM_meta_{name}").as_str()).copied().unwrap_or("")
+        attributes
+            .get(format!("CRM_meta_{name}").as_str())
+            .copied()
+            .unwrap_or("")
     };
     let unique = meta("globally_unique") == "true";
-    let strip = |text: &str| if unique { text.to_owned() } else { without_numbers(text) };
+    let strip = |text: &str| {
+        if unique {
+            text.to_owned()
+        } else {
+            without_numbers(text)
+        }
+    };
     let attr = |name: &str| action.attr(name).unwrap_or("");
     let mut parts = vec![
         action.name().to_owned(),

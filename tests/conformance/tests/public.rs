@@ -25,7 +25,10 @@ fn public_cases_give_the_recorded_graphs() {
             let ci = std::env::var("CI").is_ok_and(|v| v == "true");
             assert!(!ci, "no recordings in {}", directory.display());
             eprintln!();
-            eprintln!("NOT RUN: no recordings of Pacemaker in {}.", directory.display());
+            eprintln!(
+                "NOT RUN: no recordings of Pacemaker in {}.",
+                directory.display()
+            );
             eprintln!("         Set INTERLOCK_CONFORMANCE to the directory that has them.");
             return;
         }
@@ -51,8 +54,22 @@ fn public_cases_give_the_recorded_graphs() {
             wrong.push(format!("{} ({}): {verdict}", case.name, case.group));
         }
     }
-    eprintln!("{} of {} cases equal", cases.len() - differ.len(), cases.len());
-    let mended: Vec<_> = known.keys().filter(|name| !differ.contains(*name)).collect();
-    assert!(wrong.is_empty(), "cases that differ from the recording:\n{}", wrong.join("\n"));
-    assert!(mended.is_empty(), "no longer different, take off the list: {mended:?}");
+    eprintln!(
+        "{} of {} cases equal",
+        cases.len() - differ.len(),
+        cases.len()
+    );
+    let mended: Vec<_> = known
+        .keys()
+        .filter(|name| !differ.contains(*name))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "cases that differ from the recording:\n{}",
+        wrong.join("\n")
+    );
+    assert!(
+        mended.is_empty(),
+        "no longer different, take off the list: {mended:?}"
+    );
 }

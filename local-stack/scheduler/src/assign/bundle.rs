@@ -10,8 +10,10 @@ use crate::text::INFINITY;
 impl<'a> Plan<'a> {
     pub(super) fn assign_bundle(&mut self, rsc: RscId, stop_if_fail: bool) -> Option<NodeId> {
         self.rsc[rsc].flags.set(RscFlags::ASSIGNING);
-        let Some((replicas, child)) =
-            self.rsc[rsc].bundle.as_ref().map(|b| (b.replicas.clone(), b.child))
+        let Some((replicas, child)) = self.rsc[rsc]
+            .bundle
+            .as_ref()
+            .map(|b| (b.replicas.clone(), b.child))
         else {
             return None;
         };
@@ -33,7 +35,9 @@ impl<'a> Plan<'a> {
             }
             self.assign(child, None, stop_if_fail);
         }
-        self.rsc[rsc].flags.clear(RscFlags::ASSIGNING | RscFlags::UNASSIGNED);
+        self.rsc[rsc]
+            .flags
+            .clear(RscFlags::ASSIGNING | RscFlags::UNASSIGNED);
         None
     }
 
@@ -43,8 +47,9 @@ impl<'a> Plan<'a> {
         }
         if let Some(remote) = replica.remote {
             let host = self.rsc[replica.container].assigned;
-            if let Some(connection) =
-                host.filter(|h| self.is_remote_kind(*h)).and_then(|h| self.node[h].connection)
+            if let Some(connection) = host
+                .filter(|h| self.is_remote_kind(*h))
+                .and_then(|h| self.node[h].connection)
             {
                 // A connection within a remote node must be where that node's connection is.
                 self.new_colocation(NewColocation {
@@ -88,20 +93,28 @@ impl<'a> Plan<'a> {
         if threshold == 0 || self.rsc[rsc].is(RscFlags::IGNORE_FAILURE) {
             return None;
         }
-        let counting = Counting { effective: true, launched: true };
+        let counting = Counting {
+            effective: true,
+            launched: true,
+        };
         let count = self.failcount(node, rsc, counting, None).0;
         if count <= 0 || threshold > count {
             return None;
         }
         let unique = self.rsc[rsc].is(RscFlags::UNIQUE);
-        Some(if unique { rsc } else { self.top_resource(rsc, false) })
+        Some(if unique {
+            rsc
+        } else {
+            self.top_resource(rsc, false)
+        })
     }
 
     fn bundle_host(&self, node: NodeId) -> Option<NodeId> {
         if !self.is_bundle_node(node) {
             return Some(node);
         }
-        self.guest_launcher(node).and_then(|l| self.location(l, false))
+        self.guest_launcher(node)
+            .and_then(|l| self.location(l, false))
     }
 
     fn compatible_container(&self, dependent: RscId, bundle: RscId) -> Option<RscId> {
@@ -110,12 +123,16 @@ impl<'a> Plan<'a> {
             let mut all = containers.iter().copied();
             all.find(|c| self.instance_matches(*c, node, Role::Unknown, false))
         };
-        let place = self.location(dependent, false).and_then(|n| self.bundle_host(n));
+        let place = self
+            .location(dependent, false)
+            .and_then(|n| self.bundle_host(n));
         if let Some(node) = place {
             return find(node);
         }
         let nodes = self.sorted_nodes(dependent, None).into_iter();
-        nodes.filter_map(|(n, _)| self.bundle_host(n)).find_map(find)
+        nodes
+            .filter_map(|(n, _)| self.bundle_host(n))
+            .find_map(find)
     }
 
     pub(super) fn apply_with_bundle(&mut self, dependent: RscId, bundle: RscId, id: ColId) -> i32 {
@@ -136,8 +153,11 @@ impl<'a> Plan<'a> {
             }
             return 0;
         }
-        let replicas =
-            self.rsc[bundle].bundle.as_ref().map(|b| b.replicas.clone()).unwrap_or_default();
+        let replicas = self.rsc[bundle]
+            .bundle
+            .as_ref()
+            .map(|b| b.replicas.clone())
+            .unwrap_or_default();
         let mut sum = 0;
         let mut places = Vec::new();
         let unblocked = self.unblocked_places(bundle);

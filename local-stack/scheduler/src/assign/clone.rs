@@ -26,13 +26,17 @@ impl<'a> Plan<'a> {
         let mut instances = self.rsc[rsc].children.clone();
         self.sort_instances(&mut instances);
         self.rsc[rsc].children.clone_from(&instances);
-        let (max, node_max) =
-            self.rsc[rsc].clone.as_ref().map_or((0, 0), |c| (c.max, c.node_max));
+        let (max, node_max) = self.rsc[rsc]
+            .clone
+            .as_ref()
+            .map_or((0, 0), |c| (c.max, c.node_max));
         self.assign_instances(rsc, &instances, max, node_max);
         if promotable {
             self.set_roles(rsc);
         }
-        self.rsc[rsc].flags.clear(RscFlags::UNASSIGNED | RscFlags::ASSIGNING);
+        self.rsc[rsc]
+            .flags
+            .clear(RscFlags::UNASSIGNED | RscFlags::ASSIGNING);
         None
     }
 

@@ -47,7 +47,11 @@ impl<'a> Plan<'a> {
     }
 
     fn own(&self, rsc: RscId, with: bool) -> &[ColId] {
-        if with { &self.rsc[rsc].with_this } else { &self.rsc[rsc].this_with }
+        if with {
+            &self.rsc[rsc].with_this
+        } else {
+            &self.rsc[rsc].this_with
+        }
     }
 
     fn add_own(&self, rsc: RscId, with: bool, list: &mut Vec<ColId>) {
@@ -89,7 +93,11 @@ impl<'a> Plan<'a> {
     /// The chain of members passes most of a group's colocations on.
     fn add_group_colocations(&self, rsc: RscId, whose: RscId, with: bool, list: &mut Vec<ColId>) {
         let members = &self.rsc[rsc].children;
-        let end = if with { members.last() } else { members.first() };
+        let end = if with {
+            members.last()
+        } else {
+            members.first()
+        };
         let Some(&end) = end else {
             return;
         };
@@ -110,7 +118,10 @@ impl<'a> Plan<'a> {
         }
         // An unmanaged member breaks the chain.
         let earlier = members.iter().take_while(|m| **m != whose);
-        if earlier.into_iter().any(|m| !self.rsc[*m].is(RscFlags::MANAGED)) {
+        if earlier
+            .into_iter()
+            .any(|m| !self.rsc[*m].is(RscFlags::MANAGED))
+        {
             for col in self.own(rsc, false) {
                 if self.col[*col].score == INFINITY {
                     self.insert_colocation(list, *col, false);
@@ -164,8 +175,14 @@ impl<'a> Plan<'a> {
 
     /// The instance inside a bundle's container.
     pub(crate) fn inside_container(&self, container: RscId) -> Option<RscId> {
-        let bundle = self.rsc[self.top_resource(container, true)].bundle.as_ref()?;
-        bundle.replicas.iter().find(|r| r.container == container).and_then(|r| r.child)
+        let bundle = self.rsc[self.top_resource(container, true)]
+            .bundle
+            .as_ref()?;
+        bundle
+            .replicas
+            .iter()
+            .find(|r| r.container == container)
+            .and_then(|r| r.child)
     }
 
     /// What a colocation concerns now; `preview`: as if all were assigned.
@@ -180,11 +197,10 @@ impl<'a> Plan<'a> {
             return Affects::Nothing;
         }
         let player = &self.rsc[self.role_player(dependent)];
-        let promotable =
-            player.parent.is_some_and(|p| self.rsc[p].is(RscFlags::PROMOTABLE));
-        if col.dependent_role >= Role::Unpromoted
-            && promotable
-            && !player.is(RscFlags::UNASSIGNED)
+        let promotable = player
+            .parent
+            .is_some_and(|p| self.rsc[p].is(RscFlags::PROMOTABLE));
+        if col.dependent_role >= Role::Unpromoted && promotable && !player.is(RscFlags::UNASSIGNED)
         {
             return Affects::Role;
         }
@@ -314,12 +330,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn apply_to_priority(
-        &mut self,
-        dependent: RscId,
-        primary: RscId,
-        col: &Colocation<'a>,
-    ) -> i32 {
+    fn apply_to_priority(&mut self, dependent: RscId, primary: RscId, col: &Colocation<'a>) -> i32 {
         let Some(here) = self.rsc[dependent].assigned else {
             return 0;
         };
@@ -332,7 +343,9 @@ impl<'a> Plan<'a> {
         }
         let same = match there {
             Some(there) => self.same_value((here, dependent), (there, primary), col.attribute),
-            None => self.colocation_value(here, col.attribute, dependent).is_none(),
+            None => self
+                .colocation_value(here, col.attribute, dependent)
+                .is_none(),
         };
         let factor = if !same {
             if col.score != INFINITY || col.dependent_role != Role::Promoted {
@@ -426,7 +439,12 @@ impl<'a> Plan<'a> {
     }
 
     fn allowed_on_one(&self, rsc: RscId) -> bool {
-        self.rsc[rsc].allowed.iter().filter(|s| s.present && s.score >= 0).count() == 1
+        self.rsc[rsc]
+            .allowed
+            .iter()
+            .filter(|s| s.present && s.score >= 0)
+            .count()
+            == 1
     }
 
     fn add_matching(
@@ -446,7 +464,9 @@ impl<'a> Plan<'a> {
             let own = value.is_some_and(|v| v.eq_ignore_ascii_case(self.node[node].name));
             let score = if by_name && own {
                 // A name belongs to one node only.
-                let slot = scores.get(index).filter(|s| s.present && self.available(node, false));
+                let slot = scores
+                    .get(index)
+                    .filter(|s| s.present && self.available(node, false));
                 slot.map_or(-INFINITY, |s| s.score.max(-INFINITY))
             } else {
                 self.best_matching(source, &scores, col.attribute, value)
@@ -488,7 +508,11 @@ impl<'a> Plan<'a> {
         self.rsc[source].flags.set(RscFlags::UPDATING_NODES);
         if self.rsc[source].variant == Variant::Group {
             let members = &self.rsc[source].children;
-            let member = if nodes.is_none() { members.last() } else { members.first() };
+            let member = if nodes.is_none() {
+                members.last()
+            } else {
+                members.first()
+            };
             if let Some(member) = member.copied() {
                 self.add_colocated_scores(member, target, nodes, col, factor, merge);
             }
@@ -524,7 +548,10 @@ impl<'a> Plan<'a> {
             } else {
                 self.with_this_colocations(source)
             };
-            let merge = Merge { active: true, ..merge };
+            let merge = Merge {
+                active: true,
+                ..merge
+            };
             let mut table = Some(work);
             for id in list {
                 let other = {
@@ -561,7 +588,11 @@ impl<'a> Plan<'a> {
         let source = col.dependent;
         let factor = score_factor(col.score);
         let nonnegative = self.rsc[target].variant == Variant::Clone;
-        let merge = Merge { this_with: false, nonnegative, active: true };
+        let merge = Merge {
+            this_with: false,
+            nonnegative,
+            active: true,
+        };
         let mut nodes = Some(self.rsc[target].allowed.clone());
         self.add_colocated_scores(source, Some(target), &mut nodes, Some(id), factor, merge);
         if let Some(nodes) = nodes {
@@ -580,12 +611,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Every resource that must be with this one, itself included.
-    pub(crate) fn colocated_resources(
-        &self,
-        rsc: RscId,
-        whose: RscId,
-        list: &mut Vec<RscId>,
-    ) {
+    pub(crate) fn colocated_resources(&self, rsc: RscId, whose: RscId, list: &mut Vec<RscId>) {
         if self.rsc[rsc].variant == Variant::Group {
             list.insert(0, rsc);
             for member in self.members_with(rsc) {
@@ -633,7 +659,11 @@ fn score_factor(score: i32) -> f32 {
 )]
 fn attenuate(factor: f32, score: i32) -> i32 {
     let share = f64::from(factor * score as f32);
-    let rounded = (if share < 0.0 { share - 0.5 } else { share + 0.5 }) as i32;
+    let rounded = (if share < 0.0 {
+        share - 0.5
+    } else {
+        share + 0.5
+    }) as i32;
     match rounded {
         0 if score == 0 => 0,
         0 if factor > 0.0 => 1,

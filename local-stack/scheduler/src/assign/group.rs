@@ -30,7 +30,9 @@ impl<'a> Plan<'a> {
             place = place.or(node);
         }
         self.rsc[rsc].next_role = self.rsc[first].next_role;
-        self.rsc[rsc].flags.clear(RscFlags::ASSIGNING | RscFlags::UNASSIGNED);
+        self.rsc[rsc]
+            .flags
+            .clear(RscFlags::ASSIGNING | RscFlags::UNASSIGNED);
         place.filter(|_| self.group_keeps(rsc, "collocated"))
     }
 }

@@ -71,7 +71,10 @@ impl<'a> Plan<'a> {
             }
             #[allow(clippy::cast_precision_loss, reason = "scores are small")]
             let (other, factor) = (col.dependent, col.score as f32 / INFINITY as f32);
-            let merge = Merge { nonnegative: true, ..Merge::default() };
+            let merge = Merge {
+                nonnegative: true,
+                ..Merge::default()
+            };
             self.add_colocated_scores(other, Some(rsc), &mut nodes, Some(id), factor, merge);
         }
         nodes.unwrap_or_default()
@@ -80,8 +83,12 @@ impl<'a> Plan<'a> {
     fn colocated_score(&mut self, instance: RscId, node: NodeId) -> i32 {
         let n = &self.node[node];
         let mut nodes = vec![Slot::default(); self.node.len()];
-        nodes[node.at()] =
-            Slot { present: true, score: n.weight, count: 0, probe_mode: n.probe_mode };
+        nodes[node.at()] = Slot {
+            present: true,
+            score: n.weight,
+            count: 0,
+            probe_mode: n.probe_mode,
+        };
         let nodes = self.parent_scores(instance, nodes);
         nodes[node.at()].score
     }
@@ -94,7 +101,10 @@ impl<'a> Plan<'a> {
     /// The number in an instance's name.
     pub(crate) fn instance_number(&self, rsc: RscId) -> i64 {
         let id = &self.rsc[rsc].id;
-        let number = id.rsplit_once(':').or_else(|| id.rsplit_once('-')).map(|(_, n)| n);
+        let number = id
+            .rsplit_once(':')
+            .or_else(|| id.rsplit_once('-'))
+            .map(|(_, n)| n);
         number.and_then(text::leading_int).unwrap_or(0)
     }
 
@@ -105,8 +115,7 @@ impl<'a> Plan<'a> {
         if count_a > 0 && count_b > 0 && count_a != count_b {
             return count_a.cmp(&count_b);
         }
-        let allowed =
-            |p: &Self, r, n: NodeId| p.slot(r, n).is_some_and(|s| s.score >= 0);
+        let allowed = |p: &Self, r, n: NodeId| p.slot(r, n).is_some_and(|s| s.score >= 0);
         let fine_a = node_a.is_none_or(|n| allowed(self, a, n));
         let fine_b = node_b.is_none_or(|n| allowed(self, b, n));
         let node_a = node_a.filter(|_| fine_a);
@@ -124,11 +133,16 @@ impl<'a> Plan<'a> {
             (Some(_), None) => return Ordering::Less,
             (Some(x), Some(y)) => (x, y),
         };
-        let by_node = self.available(node_b, false).cmp(&self.available(node_a, false));
+        let by_node = self
+            .available(node_b, false)
+            .cmp(&self.available(node_a, false));
         if by_node != Ordering::Equal {
             return by_node;
         }
-        let slots = (self.top_slot(a, node_a).copied(), self.top_slot(b, node_b).copied());
+        let slots = (
+            self.top_slot(a, node_a).copied(),
+            self.top_slot(b, node_b).copied(),
+        );
         let by_parent = match slots {
             (None, None) => return Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
@@ -139,14 +153,17 @@ impl<'a> Plan<'a> {
         if by_parent != Ordering::Equal {
             return by_parent;
         }
-        let by_colocation =
-            self.colocated_score(b, node_b).cmp(&self.colocated_score(a, node_a));
+        let by_colocation = self
+            .colocated_score(b, node_b)
+            .cmp(&self.colocated_score(a, node_a));
         by_colocation.then_with(|| self.instance_number(a).cmp(&self.instance_number(b)))
     }
 
     pub(crate) fn sort_instances(&mut self, instances: &mut [RscId]) {
         let plan = std::cell::RefCell::new(self);
-        text::merge_sort(instances, &|a, b| plan.borrow_mut().compare_instances(*a, *b));
+        text::merge_sort(instances, &|a, b| {
+            plan.borrow_mut().compare_instances(*a, *b)
+        });
     }
 
     // --- assigning ---
@@ -220,17 +237,16 @@ impl<'a> Plan<'a> {
 
     fn preferred_node(&self, instance: RscId, optimum: i32) -> Option<NodeId> {
         let r = &self.rsc[instance];
-        if r.running_on.is_empty()
-            || !r.is(RscFlags::UNASSIGNED)
-            || r.is(RscFlags::FAILED)
-        {
+        if r.running_on.is_empty() || !r.is(RscFlags::UNASSIGNED) || r.is(RscFlags::FAILED) {
             return None;
         }
         let node = self.current_node(instance)?;
         if !self.available(node, false) || self.node[node].weight < 0 {
             return None;
         }
-        let full = self.top_slot(instance, node).is_some_and(|s| s.count >= optimum);
+        let full = self
+            .top_slot(instance, node)
+            .is_some_and(|s| s.count >= optimum);
         (!full).then_some(node)
     }
 
@@ -250,7 +266,11 @@ impl<'a> Plan<'a> {
                 nodes += i32::from(self.available(node, false));
             }
         }
-        let optimum = if nodes > 0 { (max_total / nodes).max(1) } else { 1 };
+        let optimum = if nodes > 0 {
+            (max_total / nodes).max(1)
+        } else {
+            1
+        };
         let mut assigned = 0;
         for &instance in instances {
             if assigned >= max_total {
@@ -310,7 +330,9 @@ impl<'a> Plan<'a> {
         if let Some(node) = self.location(other, current) {
             return find(node);
         }
-        self.sorted_nodes(other, None).into_iter().find_map(|(node, _)| find(node))
+        self.sorted_nodes(other, None)
+            .into_iter()
+            .find_map(|(node, _)| find(node))
     }
 
     /// Where unblocked instances will be.

@@ -32,7 +32,11 @@ impl<'a> Plan<'a> {
         active: Option<NodeId>,
     ) -> Ordering {
         let score = |(node, score): (NodeId, i32)| {
-            if self.available(node, false) { score } else { -INFINITY }
+            if self.available(node, false) {
+                score
+            } else {
+                -INFINITY
+            }
         };
         let by_name = || self.node[a.0].name.cmp(self.node[b.0].name);
         let by_score = score(b).cmp(&score(a));
@@ -99,13 +103,17 @@ impl<'a> Plan<'a> {
         self.unassign(rsc);
         match node {
             None if stop_if_fail => {
-                self.rsc[rsc].flags.clear(crate::model::RscFlags::UNASSIGNED);
+                self.rsc[rsc]
+                    .flags
+                    .clear(crate::model::RscFlags::UNASSIGNED);
                 self.rsc[rsc].next_role = Role::Stopped;
                 self.stop_actions(rsc);
             }
             None => {}
             Some(n) => {
-                self.rsc[rsc].flags.clear(crate::model::RscFlags::UNASSIGNED);
+                self.rsc[rsc]
+                    .flags
+                    .clear(crate::model::RscFlags::UNASSIGNED);
                 self.rsc[rsc].assigned = node;
                 self.node[n].allocated.insert(0, rsc);
                 self.node[n].resources += 1;
@@ -159,12 +167,18 @@ impl<'a> Plan<'a> {
         current: bool,
     ) -> Option<&str> {
         let host = target.is_some_and(|t| t.eq_ignore_ascii_case("host"));
-        let launcher = self.guest_launcher(node).filter(|_| host && self.is_guest(node));
+        let launcher = self
+            .guest_launcher(node)
+            .filter(|_| host && self.is_guest(node));
         let Some(launcher) = launcher else {
             return self.attr(node, name);
         };
         let l = &self.rsc[launcher];
-        let host = if current { l.running_on.first().copied() } else { l.assigned };
+        let host = if current {
+            l.running_on.first().copied()
+        } else {
+            l.assigned
+        };
         host.and_then(|h| self.attr(h, name))
     }
 
@@ -176,8 +190,11 @@ impl<'a> Plan<'a> {
             let child = self.rsc[top].bundle.as_ref().and_then(|b| b.child);
             child == Some(self.top_resource(rsc, false))
         };
-        let target =
-            if inside { Some("host") } else { self.rsc[rsc].meta("container-attribute-target") };
+        let target = if inside {
+            Some("host")
+        } else {
+            self.rsc[rsc].meta("container-attribute-target")
+        };
         self.attr_via_target(node, name, target, false)
     }
 

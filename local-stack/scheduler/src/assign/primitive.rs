@@ -119,8 +119,8 @@ impl<'a> Plan<'a> {
         {
             chosen = Some(node);
             let parent = self.rsc[rsc].parent;
-            let unique = parent
-                .is_some_and(|p| self.is_clone(p) && self.rsc[p].is(RscFlags::UNIQUE));
+            let unique =
+                parent.is_some_and(|p| self.is_clone(p) && self.rsc[p].is(RscFlags::UNIQUE));
             // If scores are equal, better stay.
             if !unique
                 && score > 0

@@ -83,7 +83,9 @@ impl<'a> Plan<'a> {
         if self.rsc[clone].is(RscFlags::PROMOTION_CONSTRAINED) {
             return;
         }
-        self.rsc[clone].flags.set(RscFlags::PROMOTION_CONSTRAINED | RscFlags::UPDATING_NODES);
+        self.rsc[clone]
+            .flags
+            .set(RscFlags::PROMOTION_CONSTRAINED | RscFlags::UPDATING_NODES);
         let instances = self.rsc[clone].children.clone();
         for &instance in &instances {
             let index = self.rsc[instance].sort_index;
@@ -120,7 +122,11 @@ impl<'a> Plan<'a> {
             let (x, y) = (&plan.rsc[*a], &plan.rsc[*b]);
             let order = y.sort_index.cmp(&x.sort_index);
             let order = order.then_with(|| plan.role(*b, true).cmp(&plan.role(*a, true)));
-            if order == Ordering::Equal { plan.compare_instances(*a, *b) } else { order }
+            if order == Ordering::Equal {
+                plan.compare_instances(*a, *b)
+            } else {
+                order
+            }
         });
         drop(plan);
         self.rsc[clone].children = instances;
@@ -132,7 +138,11 @@ impl<'a> Plan<'a> {
         if col.primary_role != Role::Promoted || !self.has_influence(col, None) {
             return;
         }
-        let merge = Merge { active: true, nonnegative: true, this_with: false };
+        let merge = Merge {
+            active: true,
+            nonnegative: true,
+            this_with: false,
+        };
         let other = col.dependent;
         let factor = factor_of(col.score);
         let mut nodes = Some(self.rsc[clone].allowed.clone());
@@ -157,7 +167,10 @@ impl<'a> Plan<'a> {
         }
         let clone = self.top_resource(rsc, false);
         let slot = self.slot(clone, node)?;
-        let max = self.rsc[clone].clone.as_ref().map_or(0, |c| c.promoted_node_max);
+        let max = self.rsc[clone]
+            .clone
+            .as_ref()
+            .map_or(0, |c| c.promoted_node_max);
         (slot.count < max || !r.is(RscFlags::MANAGED)).then_some(node)
     }
 
@@ -175,7 +188,11 @@ impl<'a> Plan<'a> {
         let Some(node) = node.filter(|_| !frozen) else {
             for r in self.with_descendants(instance) {
                 let assigned = !self.locations(r, false).is_empty();
-                self.rsc[r].next_role = if assigned { Role::Unpromoted } else { Role::Stopped };
+                self.rsc[r].next_role = if assigned {
+                    Role::Unpromoted
+                } else {
+                    Role::Stopped
+                };
             }
             return;
         };
@@ -241,7 +258,10 @@ impl<'a> Plan<'a> {
     ) -> i32 {
         let (score, role) = (self.col[id].score, self.col[id].primary_role);
         let before = self.rsc[dependent].promotion_priority;
-        if self.compatible_instance(dependent, clone, role, false).is_some() {
+        if self
+            .compatible_instance(dependent, clone, role, false)
+            .is_some()
+        {
             self.rsc[dependent].promotion_priority = text::add(before, score);
         } else if score >= INFINITY {
             self.rsc[dependent].promotion_priority = -INFINITY;

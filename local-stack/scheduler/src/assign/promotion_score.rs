@@ -21,14 +21,18 @@ impl<'a> Plan<'a> {
         if !r.is(RscFlags::UNIQUE) {
             let id = text::base_name(&r.id);
             let clone = self.top_resource(rsc, false);
-            let mut members =
-                self.rsc[clone].children.iter().filter_map(|c| self.member_called(*c, id));
+            let mut members = self.rsc[clone]
+                .children
+                .iter()
+                .filter_map(|c| self.member_called(*c, id));
             let active = members.find(|m| self.rsc[*m].running_on.contains(&node));
             if active == Some(rsc) {
                 return allowed;
             }
-            let mut members =
-                self.rsc[clone].children.iter().filter_map(|c| self.member_called(*c, id));
+            let mut members = self.rsc[clone]
+                .children
+                .iter()
+                .filter_map(|c| self.member_called(*c, id));
             if active.is_none() && members.any(|m| self.rsc[m].known_on.contains(&node)) {
                 return allowed;
             }
@@ -44,7 +48,8 @@ impl<'a> Plan<'a> {
         let target = r.meta("container-attribute-target");
         let current = r.is(RscFlags::UNASSIGNED);
         let attribute = format!("master-{name}");
-        self.attr_via_target(node, &attribute, target, current).map(text::parse_score)
+        self.attr_via_target(node, &attribute, target, current)
+            .map(text::parse_score)
     }
 
     /// An instance's promotion score on a node; `None` if nothing is known.

@@ -11,14 +11,20 @@ use crate::text::{self, INFINITY};
 impl<'a> Plan<'a> {
     /// Those that care most where they are come first.
     pub(super) fn sort_resources(&mut self) {
-        let mut nodes: Vec<(NodeId, i32)> =
-            self.order.iter().map(|n| (*n, self.node[*n].weight)).collect();
+        let mut nodes: Vec<(NodeId, i32)> = self
+            .order
+            .iter()
+            .map(|n| (*n, self.node[*n].weight))
+            .collect();
         nodes.sort_by(|a, b| self.compare_nodes(*a, *b, None));
         let mut top = self.top.clone();
         // What a resource prefers does not change while sorting.
         let mut scores: Vec<Option<Nodes>> = vec![None; self.rsc.len()];
         for &rsc in &top {
-            let merge = Merge { this_with: true, ..Merge::default() };
+            let merge = Merge {
+                this_with: true,
+                ..Merge::default()
+            };
             self.add_colocated_scores(rsc, Some(rsc), &mut scores[rsc.at()], None, 1.0, merge);
         }
         let score = |rsc: RscId, node: Option<NodeId>| {

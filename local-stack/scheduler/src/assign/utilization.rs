@@ -53,7 +53,9 @@ impl<'a> Plan<'a> {
 
     fn has_capacity(&self, node: NodeId, amounts: &Amounts<'a>) -> bool {
         let capacity = &self.node[node].utilization;
-        amounts.iter().all(|(name, amount)| amount <= capacity.get(name).unwrap_or(&0))
+        amounts
+            .iter()
+            .all(|(name, amount)| amount <= capacity.get(name).unwrap_or(&0))
     }
 
     fn add_utilization(&self, rsc: RscId, all: &[RscId], sum: &mut Amounts<'a>) {
@@ -111,8 +113,12 @@ impl<'a> Plan<'a> {
         for r in &all {
             self.add_utilization(*r, &all, &mut sum);
         }
-        let usable: Vec<NodeId> =
-            self.order.iter().copied().filter(|n| self.usable(rsc, *n)).collect();
+        let usable: Vec<NodeId> = self
+            .order
+            .iter()
+            .copied()
+            .filter(|n| self.usable(rsc, *n))
+            .collect();
         let mut most: Option<NodeId> = None;
         for &node in &usable {
             if most.is_none_or(|m| self.compare_capacities(node, m) == Ordering::Less) {
@@ -120,7 +126,11 @@ impl<'a> Plan<'a> {
             }
         }
         let any = usable.iter().any(|n| self.has_capacity(*n, &sum));
-        let needed = if any { sum } else { (*self.rsc[rsc].utilization).clone() };
+        let needed = if any {
+            sum
+        } else {
+            (*self.rsc[rsc].utilization).clone()
+        };
         for node in usable {
             if !self.has_capacity(node, &needed) {
                 self.add_score(rsc, Some(node), -INFINITY);

@@ -28,11 +28,21 @@ pub(crate) struct NewColocation<'a> {
 impl<'a> Plan<'a> {
     pub(super) fn unpack_colocation(&mut self, element: Element<'a>) {
         let sides = [
-            SideOf { attribute: "rsc", role: element.attr("rsc-role"), action: None },
-            SideOf { attribute: "with-rsc", role: element.attr("with-rsc-role"), action: None },
+            SideOf {
+                attribute: "rsc",
+                role: element.attr("rsc-role"),
+                action: None,
+            },
+            SideOf {
+                attribute: "with-rsc",
+                role: element.attr("with-rsc-role"),
+                action: None,
+            },
         ];
         let tag = |p: &Self, name: &str| {
-            element.attr(name).is_some_and(|id| p.constrained(id).is_none())
+            element
+                .attr(name)
+                .is_some_and(|id| p.constrained(id).is_none())
         };
         if element.child("resource_set").is_none() && tag(self, "rsc") && tag(self, "with-rsc") {
             return;
@@ -90,9 +100,10 @@ impl<'a> Plan<'a> {
         score: i32,
         influence: Option<bool>,
     ) {
-        let (Some(dependent_role), Some(primary_role)) =
-            (constraint_role(dependent_role), constraint_role(primary_role))
-        else {
+        let (Some(dependent_role), Some(primary_role)) = (
+            constraint_role(dependent_role),
+            constraint_role(primary_role),
+        ) else {
             return;
         };
         let influence = self.influence(dependent, influence);
@@ -113,7 +124,9 @@ impl<'a> Plan<'a> {
         if score == 0 || set.sequential == Some(false) {
             return;
         }
-        let with_previous = set.attr("ordering").is_none_or(|o| o.eq_ignore_ascii_case("group"));
+        let with_previous = set
+            .attr("ordering")
+            .is_none_or(|o| o.eq_ignore_ascii_case("group"));
         let mut before: Vec<RscId> = Vec::new();
         for id in &set.members {
             let Some(rsc) = self.constrained(id) else {
@@ -122,7 +135,11 @@ impl<'a> Plan<'a> {
             let roles = (set.role, set.role);
             if score > 0 {
                 if let Some(&last) = before.last() {
-                    let pair = if with_previous { (rsc, last) } else { (last, rsc) };
+                    let pair = if with_previous {
+                        (rsc, last)
+                    } else {
+                        (last, rsc)
+                    };
                     self.colocate_pair(pair, roles, score, influence);
                 }
             } else {
@@ -153,7 +170,11 @@ impl<'a> Plan<'a> {
             if all(set) {
                 return resolve(p, &set.members);
             }
-            let id = if last { set.members.last() } else { set.members.first() };
+            let id = if last {
+                set.members.last()
+            } else {
+                set.members.first()
+            };
             resolve(p, &id.copied().into_iter().collect::<Vec<_>>())
         };
         let from = ends(self, dependents, false);
@@ -219,7 +240,9 @@ impl<'a> Plan<'a> {
     pub(crate) fn insert_colocation(&self, list: &mut Vec<ColId>, col: ColId, by_dependent: bool) {
         let place = list
             .iter()
-            .position(|other| self.compare_colocations(col, *other, by_dependent) != Ordering::Greater)
+            .position(|other| {
+                self.compare_colocations(col, *other, by_dependent) != Ordering::Greater
+            })
             .unwrap_or(list.len());
         list.insert(place, col);
     }
@@ -227,7 +250,11 @@ impl<'a> Plan<'a> {
     fn compare_colocations(&self, a: ColId, b: ColId, by_dependent: bool) -> Ordering {
         let side = |c: ColId| {
             let col = &self.col[c];
-            &self.rsc[if by_dependent { col.dependent } else { col.primary }]
+            &self.rsc[if by_dependent {
+                col.dependent
+            } else {
+                col.primary
+            }]
         };
         let (x, y) = (side(a), side(b));
         let promotable = |r: &crate::model::Resource<'_>| {

@@ -23,7 +23,11 @@ fn location_role(text: Option<&str>) -> Option<Role> {
 
 impl<'a> Plan<'a> {
     pub(super) fn unpack_location(&mut self, element: Element<'a>) {
-        let side = SideOf { attribute: "rsc", role: element.attr("role"), action: None };
+        let side = SideOf {
+            attribute: "rsc",
+            role: element.attr("role"),
+            action: None,
+        };
         let Ok(sets) = self.sets(element, &[side], false) else {
             return;
         };
@@ -93,7 +97,9 @@ impl<'a> Plan<'a> {
     }
 
     fn locate_by_rule(&mut self, element: Element<'a>, rsc: RscId, groups: Option<&[String]>) {
-        let rule = element.child("rule").and_then(|r| self.references.resolve(r));
+        let rule = element
+            .child("rule")
+            .and_then(|r| self.references.resolve(r));
         let Some(rule) = rule.filter(|r| r.attr("id").is_some()) else {
             return;
         };
@@ -137,8 +143,8 @@ impl<'a> Plan<'a> {
     fn score_attribute(&self, rsc: RscId, node: NodeId, name: &str) -> Option<i32> {
         let target = self.rsc[rsc].meta("container-attribute-target");
         let value = self.attr_via_target(node, name, target, true)?;
-        let numeric = text::leading_int(value).is_some()
-            || value.to_ascii_uppercase().contains("INFINITY");
+        let numeric =
+            text::leading_int(value).is_some() || value.to_ascii_uppercase().contains("INFINITY");
         (!value.is_empty() && numeric).then(|| text::parse_score(value))
     }
 
@@ -158,7 +164,13 @@ impl<'a> Plan<'a> {
         if probe_mode == ProbeMode::Exclusive {
             self.rsc[rsc].flags.set(RscFlags::EXCLUSIVE_PROBES);
         }
-        let location = self.loc.push(Location { id, rsc, role, probe_mode, nodes });
+        let location = self.loc.push(Location {
+            id,
+            rsc,
+            role,
+            probe_mode,
+            nodes,
+        });
         self.rsc[rsc].locations.insert(0, location);
     }
 }

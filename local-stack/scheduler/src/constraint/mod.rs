@@ -84,7 +84,9 @@ impl<'a> Plan<'a> {
             return Some(rsc);
         }
         let instance = self.find(&format!("{id}:0")).or_else(|| {
-            self.rsc.ids().find(|r| self.rsc[*r].xml_id == id || self.rsc[*r].clone_name == Some(id))
+            self.rsc
+                .ids()
+                .find(|r| self.rsc[*r].xml_id == id || self.rsc[*r].clone_name == Some(id))
         })?;
         Some(self.top_resource(instance, false))
     }

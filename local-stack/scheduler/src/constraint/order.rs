@@ -79,8 +79,16 @@ impl<'a> Plan<'a> {
 
     pub(super) fn unpack_order(&mut self, element: Element<'a>) {
         let sides = [
-            SideOf { attribute: "first", role: None, action: element.attr("first-action") },
-            SideOf { attribute: "then", role: None, action: element.attr("then-action") },
+            SideOf {
+                attribute: "first",
+                role: None,
+                action: element.attr("first-action"),
+            },
+            SideOf {
+                attribute: "then",
+                role: None,
+                action: element.attr("then-action"),
+            },
         ];
         let Ok(sets) = self.sets(element, &sides, true) else {
             return;
@@ -98,7 +106,9 @@ impl<'a> Plan<'a> {
                     return;
                 }
                 if symmetry == Symmetry::Symmetric
-                    && self.order_sets((set, last), kind, Symmetry::Inverse).is_none()
+                    && self
+                        .order_sets((set, last), kind, Symmetry::Inverse)
+                        .is_none()
                 {
                     return;
                 }
@@ -166,9 +176,15 @@ impl<'a> Plan<'a> {
             None => parent,
         };
         let own = set.attr("kind").is_some() || set.attr("score").is_some();
-        let symmetry_kind =
-            if own { kind_of(set.attr("kind"), set.attr("score")) } else { parent };
-        let own_symmetry = set.attr("symmetrical").and_then(text::parse_bool).or(explicit);
+        let symmetry_kind = if own {
+            kind_of(set.attr("kind"), set.attr("score"))
+        } else {
+            parent
+        };
+        let own_symmetry = set
+            .attr("symmetrical")
+            .and_then(text::parse_bool)
+            .or(explicit);
         let symmetry = symmetry_of(own_symmetry, symmetry_kind);
         let sequential = set.sequential.unwrap_or(true);
         let action = self.word_or_start(set.action);
@@ -214,8 +230,8 @@ impl<'a> Plan<'a> {
             then_action = inverse(then_action)?;
         }
         // One of several is enough to start, but never to stop.
-        let require_all = matches!(first_action, Word::STOP | Word::DEMOTE)
-            || first.flag("require-all", true);
+        let require_all =
+            matches!(first_action, Word::STOP | Word::DEMOTE) || first.flag("require-all", true);
         let flags = flags_for(kind, first_action, symmetry);
         let from = self.members(first)?;
         let to = self.members(then)?;

@@ -23,7 +23,9 @@ impl<'a> Set<'a> {
     }
 
     pub(super) fn flag(&self, name: &str, default: bool) -> bool {
-        self.attr(name).and_then(text::parse_bool).unwrap_or(default)
+        self.attr(name)
+            .and_then(text::parse_bool)
+            .unwrap_or(default)
     }
 }
 

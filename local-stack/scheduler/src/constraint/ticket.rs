@@ -15,7 +15,11 @@ impl<'a> Plan<'a> {
             return;
         };
         let role = element.attr("rsc-role");
-        let side = SideOf { attribute: "rsc", role, action: None };
+        let side = SideOf {
+            attribute: "rsc",
+            role,
+            action: None,
+        };
         let Ok(sets) = self.sets(element, &[side], false) else {
             return;
         };
@@ -52,14 +56,22 @@ impl<'a> Plan<'a> {
             _ if role == Role::Promoted => LossPolicy::Demote,
             _ => LossPolicy::Stop,
         };
-        let constraint = TicketConstraint { ticket: ticket.to_owned(), role, policy };
+        let constraint = TicketConstraint {
+            ticket: ticket.to_owned(),
+            role,
+            policy,
+        };
         self.rsc[rsc].tickets.push(self.ticket_constraints.len());
         self.apply_ticket(rsc, &constraint);
         self.ticket_constraints.push(constraint);
     }
 
     fn apply_ticket(&mut self, rsc: RscId, constraint: &TicketConstraint) {
-        let state = self.tickets.get(&constraint.ticket).copied().unwrap_or_default();
+        let state = self
+            .tickets
+            .get(&constraint.ticket)
+            .copied()
+            .unwrap_or_default();
         if state.granted && !state.standby {
             return;
         }
@@ -103,7 +115,11 @@ impl<'a> Plan<'a> {
     pub(crate) fn ticket_prevents_promotion(&self, rsc: RscId) -> bool {
         self.rsc[rsc].tickets.iter().any(|t| {
             let constraint = &self.ticket_constraints[*t];
-            let state = self.tickets.get(&constraint.ticket).copied().unwrap_or_default();
+            let state = self
+                .tickets
+                .get(&constraint.ticket)
+                .copied()
+                .unwrap_or_default();
             constraint.role == Role::Promoted && (!state.granted || state.standby)
         })
     }

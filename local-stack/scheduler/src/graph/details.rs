@@ -35,12 +35,24 @@ impl<'a> Plan<'a> {
         };
         let with_node = kind != ActionKind::Pseudo || task == Word::STONITH;
         let node = a.node.filter(|_| with_node);
-        let router = node.and_then(|_| self.router(action)).map(|n| self.node[n].name.to_owned());
-        let resource = self.act[action].rsc.filter(|_| !pseudo).map(|r| self.resource_name(r));
+        let router = node
+            .and_then(|_| self.router(action))
+            .map(|n| self.node[n].name.to_owned());
+        let resource = self.act[action]
+            .rsc
+            .filter(|_| !pseudo)
+            .map(|r| self.resource_name(r));
         let attributes = self.attributes(action, node.is_some());
-        let downed = if node.is_some() { self.downed(action) } else { Vec::new() };
+        let downed = if node.is_some() {
+            self.downed(action)
+        } else {
+            Vec::new()
+        };
         let (key, internal_key) = self.keys(action);
-        let timeout = attributes.get("CRM_meta_timeout").and_then(|t| t.parse().ok()).unwrap_or(0);
+        let timeout = attributes
+            .get("CRM_meta_timeout")
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0);
         let a = &self.act[action];
         let target_rc = a.target_rc.unwrap_or(0);
         Action {
@@ -147,13 +159,19 @@ impl<'a> Plan<'a> {
     fn add_parameters(&mut self, rsc: RscId, action: ActId, attributes: &mut Attributes) {
         let node = self.act[action].node;
         let params = self.params(rsc, node);
-        let address = if node.is_some() { self.bundle_remote_address(rsc) } else { None };
+        let address = if node.is_some() {
+            self.bundle_remote_address(rsc)
+        } else {
+            None
+        };
         for (name, value) in params.iter() {
             let value = match &address {
                 Some(address) if name == "addr" => address.as_str(),
                 _ => value,
             };
-            attributes.entry(name.clone().into_owned()).or_insert_with(|| value.to_owned());
+            attributes
+                .entry(name.clone().into_owned())
+                .or_insert_with(|| value.to_owned());
         }
     }
 
@@ -213,7 +231,11 @@ impl<'a> Plan<'a> {
             a.task,
             Word::STOP | Word::DEMOTE | Word::STOPPED | Word::DEMOTED | Word::CANCEL
         );
-        let host = if now { self.current_node(launcher) } else { self.rsc[launcher].assigned };
+        let host = if now {
+            self.current_node(launcher)
+        } else {
+            self.rsc[launcher].assigned
+        };
         if let Some(host) = host {
             put(attributes, "container-attribute-target", target);
             put(attributes, "physical-host", self.node[host].name);
@@ -231,7 +253,10 @@ impl<'a> Plan<'a> {
             (Word::SHUTDOWN, _) => vec![id(node)],
             (Word::STONITH, _) => {
                 let how = self.act_meta(action, "stonith_action").unwrap_or("");
-                if !matches!(how.to_ascii_lowercase().as_str(), "off" | "reboot" | "poweroff") {
+                if !matches!(
+                    how.to_ascii_lowercase().as_str(),
+                    "off" | "reboot" | "poweroff"
+                ) {
                     return Vec::new();
                 }
                 let guests = self.node[node].running.iter().filter_map(|r| {
@@ -245,7 +270,11 @@ impl<'a> Plan<'a> {
                     let first = &self.act[self.edges[*e as usize].first];
                     first.rsc == Some(rsc) && first.task == Word::MIGRATE_FROM
                 });
-                if migrating { Vec::new() } else { vec![self.rsc[rsc].id.to_string()] }
+                if migrating {
+                    Vec::new()
+                } else {
+                    vec![self.rsc[rsc].id.to_string()]
+                }
             }
             _ => Vec::new(),
         }

@@ -128,7 +128,11 @@ impl<'a> Plan<'a> {
                 inputs.push(number(self.edges[edge].first));
             }
         }
-        synapses.push(Synapse { priority, action: details, inputs });
+        synapses.push(Synapse {
+            priority,
+            action: details,
+            inputs,
+        });
     }
 
     /// Whether an action is to be carried out at all.

@@ -34,7 +34,9 @@ impl<'a> Plan<'a> {
             },
             None => None,
         };
-        let instances = child.map(|c| self.rsc[c].children.clone()).unwrap_or_default();
+        let instances = child
+            .map(|c| self.rsc[c].children.clone())
+            .unwrap_or_default();
         for instance in &instances {
             self.rsc[*instance].flags.set(RscFlags::EXCLUSIVE_PROBES);
             if let Some(child) = child {
@@ -171,6 +173,8 @@ impl<'a> Plan<'a> {
         let r = &mut self.rsc[remote];
         r.launcher = Some(container);
         r.flags.set(RscFlags::REMOTE_NESTING);
-        self.node[node].attrs.insert(Cow::Borrowed("#kind"), Cow::Borrowed("container"));
+        self.node[node]
+            .attrs
+            .insert(Cow::Borrowed("#kind"), Cow::Borrowed("container"));
     }
 }

@@ -43,7 +43,8 @@ impl<'a> Plan<'a> {
         self.rsc[rsc].clone = Some(Box::new(data));
         let meta = &mut self.rsc[rsc].meta;
         // A little stickiness keeps instances from moving for nothing.
-        meta.entry(Cow::Borrowed("resource-stickiness")).or_insert(Cow::Borrowed("1"));
+        meta.entry(Cow::Borrowed("resource-stickiness"))
+            .or_insert(Cow::Borrowed("1"));
         let unique = if unique { "true" } else { "false" };
         meta.insert(Cow::Borrowed("globally-unique"), Cow::Borrowed(unique));
         for _ in 0..count {
@@ -55,7 +56,10 @@ impl<'a> Plan<'a> {
     }
 
     pub(crate) fn cloned_element(&self, rsc: RscId) -> Option<Element<'a>> {
-        self.rsc[rsc].xml.children().find(|c| matches!(c.name(), "primitive" | "group"))
+        self.rsc[rsc]
+            .xml
+            .children()
+            .find(|c| matches!(c.name(), "primitive" | "group"))
     }
 
     /// Makes one more instance; one too many is a removed one.
@@ -71,7 +75,9 @@ impl<'a> Plan<'a> {
             self.set_recursive(instance, RscFlags::REMOVED);
         }
         let max = Cow::Owned(max.to_string());
-        self.rsc[instance].meta.insert(Cow::Borrowed("clone-max"), max);
+        self.rsc[instance]
+            .meta
+            .insert(Cow::Borrowed("clone-max"), max);
         Some(instance)
     }
 }

@@ -56,7 +56,9 @@ impl<'a> Entry<'a> {
             task,
             interval_ms: history_interval(element),
             expected: target_rc(element).unwrap_or(-1),
-            exit: exit_code(element).filter(|c| (0..=255).contains(c)).unwrap_or(1),
+            exit: exit_code(element)
+                .filter(|c| (0..=255).contains(c))
+                .unwrap_or(1),
             status,
         })
     }
@@ -68,12 +70,18 @@ impl<'a> Entry<'a> {
     /// A probe whose failure says no more than that the resource cannot be there.
     pub(crate) fn is_masked_probe(&self) -> bool {
         let recorded = exit_code(self.element).unwrap_or(0);
-        let status = self.element.attr("op-status").and_then(text::leading_int).unwrap_or(0);
+        let status = self
+            .element
+            .attr("op-status")
+            .and_then(text::leading_int)
+            .unwrap_or(0);
         self.is_probe() && (recorded == code::NOT_INSTALLED || status == 7)
     }
 
     pub(crate) fn changed_at(&self) -> Option<i64> {
-        self.element.attr("last-rc-change").and_then(text::leading_int)
+        self.element
+            .attr("last-rc-change")
+            .and_then(text::leading_int)
     }
 
     fn key(&self) -> &'a str {
@@ -82,7 +90,9 @@ impl<'a> Entry<'a> {
 }
 
 pub(crate) fn history_key(element: Element<'_>) -> &str {
-    element.attr("operation_key").unwrap_or_else(|| element.id())
+    element
+        .attr("operation_key")
+        .unwrap_or_else(|| element.id())
 }
 
 impl<'a> Plan<'a> {
@@ -130,13 +140,19 @@ impl<'a> Plan<'a> {
             && let Some(connection) = self.node[node].connection
             && self.rsc[connection].is(RscFlags::MANAGED)
         {
-            self.rsc[connection].flags.set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
+            self.rsc[connection]
+                .flags
+                .set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
         }
     }
 
     /// What a failure is held against: the resource, or all of an anonymous clone.
     fn failing_whole(&self, rsc: RscId) -> RscId {
-        if self.rsc[rsc].is(RscFlags::UNIQUE) { rsc } else { self.top_resource(rsc, false) }
+        if self.rsc[rsc].is(RscFlags::UNIQUE) {
+            rsc
+        } else {
+            self.top_resource(rsc, false)
+        }
     }
 
     fn handle_failure(
@@ -167,11 +183,19 @@ impl<'a> Plan<'a> {
 
     fn failure_handling(&mut self, entry: &Entry<'a>) -> (OnFail, Role) {
         let config = self.op_config(entry.rsc, entry.task, entry.interval_ms, true);
-        let meta =
-            self.op_meta(entry.rsc, Some(entry.node), entry.task, entry.interval_ms, config);
+        let meta = self.op_meta(
+            entry.rsc,
+            Some(entry.node),
+            entry.task,
+            entry.interval_ms,
+            config,
+        );
         let value = meta.get("on-fail").map(AsRef::as_ref);
         let on_fail = self.on_fail(entry.rsc, entry.task, entry.interval_ms, value);
-        (on_fail, self.role_after_failure(entry.rsc, entry.task, on_fail))
+        (
+            on_fail,
+            self.role_after_failure(entry.rsc, entry.task, on_fail),
+        )
     }
 
     pub(crate) fn note_failed(&mut self, entry: &Entry<'a>) {
@@ -179,7 +203,10 @@ impl<'a> Plan<'a> {
             return;
         }
         let key = entry.key();
-        let known = self.failed.iter().any(|(n, _, e)| *n == entry.node && history_key(*e) == key);
+        let known = self
+            .failed
+            .iter()
+            .any(|(n, _, e)| *n == entry.node && history_key(*e) == key);
         if !known {
             self.failed.push((entry.node, entry.rsc, entry.element));
         }
@@ -232,7 +259,11 @@ impl<'a> Plan<'a> {
     /// A failure with `on-fail=stop` stops all of an anonymous clone.
     fn ban_after_stop(&mut self, rsc: RscId) {
         let top = self.top_resource(rsc, false);
-        let whole = if self.is_anonymous_clone(top) { top } else { rsc };
+        let whole = if self.is_anonymous_clone(top) {
+            top
+        } else {
+            rsc
+        };
         let slots = self.node.iter().map(|n| Slot {
             present: true,
             score: -text::INFINITY,
@@ -244,7 +275,11 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn set_active(&mut self, rsc: RscId) {
         let promotable = self.rsc[self.top_resource(rsc, false)].is(RscFlags::PROMOTABLE);
-        self.rsc[rsc].role = if promotable { Role::Unpromoted } else { Role::Started };
+        self.rsc[rsc].role = if promotable {
+            Role::Unpromoted
+        } else {
+            Role::Started
+        };
     }
 
     /// Whether a record is too old to matter; schedules the clearing of failures where due.
@@ -261,7 +296,10 @@ impl<'a> Plan<'a> {
             && let Some(run) = entry.changed_at()
         {
             expired = self.now >= run + timeout && !self.waits_for_fencing(entry);
-            let counting = Counting { effective: true, launched: false };
+            let counting = Counting {
+                effective: true,
+                launched: false,
+            };
             let (count, when) = self.failcount(entry.node, rsc, counting, Some(entry.element));
             unexpired_failures = count;
             let until = when + self.rsc[rsc].failure_timeout + 1;
@@ -271,8 +309,15 @@ impl<'a> Plan<'a> {
         }
         let mut clear = false;
         if expired {
-            let counting = Counting { effective: false, launched: false };
-            if self.failcount(entry.node, rsc, counting, Some(entry.element)).0 > 0 {
+            let counting = Counting {
+                effective: false,
+                launched: false,
+            };
+            if self
+                .failcount(entry.node, rsc, counting, Some(entry.element))
+                .0
+                > 0
+            {
                 if unexpired_failures == 0 {
                     clear = true;
                 } else {
@@ -315,7 +360,9 @@ impl<'a> Plan<'a> {
             && self.options.fencing
             && entry.interval_ms != 0
             && entry.task == "monitor"
-            && self.find_node(&r.id).is_some_and(|n| !self.node[n].remote_fenced)
+            && self
+                .find_node(&r.id)
+                .is_some_and(|n| !self.node[n].remote_fenced)
     }
 
     fn parameters_changed(&mut self, entry: &Entry<'a>) -> bool {
@@ -324,7 +371,12 @@ impl<'a> Plan<'a> {
         }
         if self.needs_remote_name(entry.rsc) {
             let (rsc, node, element) = (entry.rsc, entry.node, entry.element);
-            let check = DeferredCheck { rsc, node, entry: element, last_failure: true };
+            let check = DeferredCheck {
+                rsc,
+                node,
+                entry: element,
+                last_failure: true,
+            };
             self.deferred_checks.insert(0, check);
             return false;
         }

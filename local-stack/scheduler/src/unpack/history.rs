@@ -84,7 +84,10 @@ impl<'a> Plan<'a> {
     }
 
     fn unpack_lock(&mut self, element: Element<'a>, rsc: RscId, node: NodeId) {
-        let since = element.attr("shutdown-lock").and_then(text::leading_int).unwrap_or(0);
+        let since = element
+            .attr("shutdown-lock")
+            .and_then(text::leading_int)
+            .unwrap_or(0);
         if since == 0 {
             return;
         }
@@ -152,7 +155,9 @@ impl<'a> Plan<'a> {
         match data {
             Some(data) => {
                 let mut replicas = data.replicas.iter();
-                replicas.find(|r| r.node == Some(node)).and_then(|r| r.child)
+                replicas
+                    .find(|r| r.node == Some(node))
+                    .and_then(|r| r.child)
             }
             None => None,
         }
@@ -174,7 +179,9 @@ impl<'a> Plan<'a> {
                 r.xml_id == name || *r.id == *name
             });
             if let Some(first) = locations.first() {
-                if *first == node && let Some(member) = member {
+                if *first == node
+                    && let Some(member) = member
+                {
                     if self.rsc[member].running_on.is_empty() {
                         found = Some(member);
                     } else {
@@ -183,7 +190,9 @@ impl<'a> Plan<'a> {
                 }
             } else if !skip_free && free.is_none() && !self.rsc[child].is(RscFlags::BLOCKED) {
                 free = member.filter(|m| {
-                    self.rsc[*m].pending_node.is_none_or(|pending| pending == node)
+                    self.rsc[*m]
+                        .pending_node
+                        .is_none_or(|pending| pending == node)
                 });
             }
         }
@@ -252,7 +261,16 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let task = self.words.get(entry.attr("operation").unwrap_or(""));
-            self.new_action(rsc, Key { name: task, interval }, task, Some(node), true);
+            self.new_action(
+                rsc,
+                Key {
+                    name: task,
+                    interval,
+                },
+                task,
+                Some(node),
+                true,
+            );
         }
     }
 
@@ -274,7 +292,11 @@ impl<'a> Plan<'a> {
         if r.role > Role::Stopped && !n.online && !n.maintenance && r.is(RscFlags::MANAGED) {
             self.fence_for_active(rsc, node);
         }
-        let effective = if self.node[node].unclean { OnFail::Ignore } else { on_fail };
+        let effective = if self.node[node].unclean {
+            OnFail::Ignore
+        } else {
+            on_fail
+        };
         self.react(rsc, node, effective);
         if self.rsc[rsc].is(RscFlags::FAILED)
             && self.rsc[rsc].is(RscFlags::REMOTE_CONNECTION)
@@ -289,7 +311,9 @@ impl<'a> Plan<'a> {
             match effective {
                 OnFail::Ignore => {}
                 OnFail::Demote | OnFail::Block => self.rsc[rsc].flags.set(RscFlags::FAILED),
-                _ => self.rsc[rsc].flags.set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED),
+                _ => self.rsc[rsc]
+                    .flags
+                    .set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED),
             }
         } else if self.rsc[rsc].clone_name.is_some_and(|c| c.contains(':')) {
             self.rename(rsc, None);
@@ -311,11 +335,15 @@ impl<'a> Plan<'a> {
     /// Something managed is thought to run on a node that is down.
     fn fence_for_active(&mut self, rsc: RscId, node: NodeId) {
         if self.is_guest(node) {
-            self.rsc[rsc].flags.set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
+            self.rsc[rsc]
+                .flags
+                .set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
         } else if !self.options.fencing {
             return;
         } else if self.is_remote(node)
-            && self.node[node].connection.is_some_and(|c| !self.rsc[c].is(RscFlags::FAILED))
+            && self.node[node]
+                .connection
+                .is_some_and(|c| !self.rsc[c].is(RscFlags::FAILED))
         {
             // Fencing is needless if the connection can be made elsewhere.
             self.node[node].unseen = true;
@@ -368,7 +396,9 @@ impl<'a> Plan<'a> {
     }
 
     fn reset_remote(&mut self, rsc: RscId, node: NodeId) {
-        self.rsc[rsc].flags.set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
+        self.rsc[rsc]
+            .flags
+            .set(RscFlags::FAILED | RscFlags::STOP_IF_FAILED);
         if self.options.fencing
             && self.rsc[rsc].is(RscFlags::REMOTE_CONNECTION)
             && let Some(remote) = self.find_node(&self.rsc[rsc].id.clone())
@@ -506,11 +536,17 @@ fn sort_entries(entries: &mut [Element<'_>]) {
 }
 
 fn call_id(entry: Element<'_>) -> i64 {
-    entry.attr("call-id").and_then(text::leading_int).unwrap_or(-1)
+    entry
+        .attr("call-id")
+        .and_then(text::leading_int)
+        .unwrap_or(-1)
 }
 
 fn changed_at(entry: Element<'_>) -> i64 {
-    entry.attr("last-rc-change").and_then(text::leading_int).unwrap_or(-1)
+    entry
+        .attr("last-rc-change")
+        .and_then(text::leading_int)
+        .unwrap_or(-1)
 }
 
 /// Which of two recorded operations came first.

@@ -27,10 +27,17 @@ impl<'a> Plan<'a> {
         here(&parts).eq_ignore_ascii_case(name).then_some(parts)
     }
 
-    fn recorded(&self, entry: &Entry<'a>, node: &str) -> impl Iterator<Item = Element<'a>> + use<'a> {
+    fn recorded(
+        &self,
+        entry: &Entry<'a>,
+        node: &str,
+    ) -> impl Iterator<Item = Element<'a>> + use<'a> {
         let id = self.rsc[entry.rsc].id.clone();
         let found = self.history.get(&(node, &*id)).copied();
-        found.into_iter().flat_map(|h| h.children()).filter(|c| c.name() == "lrm_rsc_op")
+        found
+            .into_iter()
+            .flat_map(|h| h.children())
+            .filter(|c| c.name() == "lrm_rsc_op")
     }
 
     /// A `migrate_from` (or `migrate_to`) on `node` with the given other end.
@@ -42,7 +49,11 @@ impl<'a> Plan<'a> {
         other: &str,
         succeeded: bool,
     ) -> Option<Element<'a>> {
-        let end = if task == "migrate_to" { "migrate_target" } else { "migrate_source" };
+        let end = if task == "migrate_to" {
+            "migrate_target"
+        } else {
+            "migrate_source"
+        };
         let found = self
             .recorded(entry, node)
             .find(|e| e.attr("operation") == Some(task) && e.attr(end) == Some(other))?;
@@ -52,7 +63,9 @@ impl<'a> Plan<'a> {
 
     /// Whether nothing has been completed on a node.
     fn unknown_on(&self, entry: &Entry<'a>, node: &str) -> bool {
-        !self.recorded(entry, node).any(|e| e.attr("rc-code").is_some_and(|c| c != "193"))
+        !self
+            .recorded(entry, node)
+            .any(|e| e.attr("rc-code").is_some_and(|c| c != "193"))
     }
 
     /// Whether anything but a monitor happened on a node after an event.
@@ -67,7 +80,9 @@ impl<'a> Plan<'a> {
 
     /// Whether a monitor found nothing on a node after an event.
     fn idle_after(&self, entry: &Entry<'a>, node: &str, event: Element<'a>, same: bool) -> bool {
-        let monitor = self.recorded(entry, node).find(|e| e.attr("operation") == Some("monitor"));
+        let monitor = self
+            .recorded(entry, node)
+            .find(|e| e.attr("operation") == Some("monitor"));
         monitor.is_some_and(|m| {
             exit_code(m) == Some(7)
                 && m.attr("op-status") == Some("0")
@@ -86,7 +101,10 @@ impl<'a> Plan<'a> {
         let Some(any) = from.or(to) else {
             return false;
         };
-        let is = |name| any.attr(name).is_some_and(|n: &str| n.eq_ignore_ascii_case(node));
+        let is = |name| {
+            any.attr(name)
+                .is_some_and(|n: &str| n.eq_ignore_ascii_case(node))
+        };
         let (event, same) = if is("migrate_target") {
             (from.or(to), from.is_some())
         } else if is("migrate_source") {

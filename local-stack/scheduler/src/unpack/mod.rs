@@ -11,4 +11,5 @@ mod remap;
 mod resources;
 mod status;
 
+pub(crate) use failure::Entry;
 pub(crate) use history::sorted_history;

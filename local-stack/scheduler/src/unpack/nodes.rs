@@ -20,7 +20,11 @@ impl<'a> Plan<'a> {
         weight: i32,
     ) -> NodeId {
         let mut attrs = Map::new();
-        let kind_name = if kind == NodeKind::Remote { "remote" } else { "cluster" };
+        let kind_name = if kind == NodeKind::Remote {
+            "remote"
+        } else {
+            "cluster"
+        };
         attrs.insert(Cow::Borrowed("#kind"), Cow::Borrowed(kind_name));
         self.have_remote |= kind == NodeKind::Remote;
         let node = self.node.push(Node {
@@ -53,9 +57,9 @@ impl<'a> Plan<'a> {
             priority: 0,
             digests: BTreeMap::new(),
         });
-        let place = self
-            .order
-            .partition_point(|n| text::natural(self.node[*n].name, name) != std::cmp::Ordering::Greater);
+        let place = self.order.partition_point(|n| {
+            text::natural(self.node[*n].name, name) != std::cmp::Ordering::Greater
+        });
         self.order.insert(place, node);
         node
     }
@@ -66,8 +70,14 @@ impl<'a> Plan<'a> {
                 continue;
             };
             let name = element.attr("uname").unwrap_or(id);
-            let remote = element.attr("type").is_some_and(|t| t.eq_ignore_ascii_case("remote"));
-            let kind = if remote { NodeKind::Remote } else { NodeKind::Member };
+            let remote = element
+                .attr("type")
+                .is_some_and(|t| t.eq_ignore_ascii_case("remote"));
+            let kind = if remote {
+                NodeKind::Remote
+            } else {
+                NodeKind::Member
+            };
             let weight = element.attr("score").map_or(0, text::parse_score);
             let node = self.create_node(id, name, kind, weight);
             self.judge_startup(node);
@@ -126,7 +136,14 @@ impl<'a> Plan<'a> {
             let mut utilization = Map::new();
             let how = (None, false);
             let name = "utilization";
-            rules::read_blocks(&self.references, &[element], name, &facts, how, &mut utilization);
+            rules::read_blocks(
+                &self.references,
+                &[element],
+                name,
+                &facts,
+                how,
+                &mut utilization,
+            );
             let n = &mut self.node[node];
             for (name, value) in utilization {
                 if let (Cow::Borrowed(name), Some(value)) = (name, text::leading_int(&value)) {
@@ -135,7 +152,10 @@ impl<'a> Plan<'a> {
             }
         }
         if !attrs.contains_key("#site-name") {
-            let site = attrs.get("site-name").cloned().or(cluster_name.map(Cow::Owned));
+            let site = attrs
+                .get("site-name")
+                .cloned()
+                .or(cluster_name.map(Cow::Owned));
             if let Some(site) = site {
                 attrs.insert(Cow::Borrowed("#site-name"), site);
             }
@@ -146,6 +166,10 @@ impl<'a> Plan<'a> {
 
 /// Whether a primitive is the connection to a node.
 pub(crate) fn is_connection(element: Element<'_>) -> bool {
-    let is = |name, value: &str| element.attr(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+    let is = |name, value: &str| {
+        element
+            .attr(name)
+            .is_some_and(|v| v.eq_ignore_ascii_case(value))
+    };
     is("type", "remote") && is("class", "ocf") && is("provider", "pacemaker")
 }

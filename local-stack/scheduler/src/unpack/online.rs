@@ -48,8 +48,8 @@ impl<'a> Plan<'a> {
     pub(crate) fn judge_member(&mut self, state: Element<'a>, node: NodeId) {
         let expected = state.attr("expected");
         self.node[node].shutdown = self.shutdown_requested(node);
-        self.node[node].expected_up = !self.node[node].shutdown
-            && expected.is_some_and(|e| e.eq_ignore_ascii_case("member"));
+        self.node[node].expected_up =
+            !self.node[node].shutdown && expected.is_some_and(|e| e.eq_ignore_ascii_case("member"));
         let online = if self.options.fencing {
             self.judge_with_fencing(state, node)
         } else {
@@ -69,7 +69,9 @@ impl<'a> Plan<'a> {
             return false;
         }
         if times.online > 0 {
-            return state.attr("join").is_some_and(|j| j.eq_ignore_ascii_case("member"));
+            return state
+                .attr("join")
+                .is_some_and(|j| j.eq_ignore_ascii_case("member"));
         }
         if self.node[node].expected_up {
             self.fence_node(node, false);

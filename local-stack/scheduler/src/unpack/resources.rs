@@ -30,7 +30,8 @@ impl<'a> Plan<'a> {
             self.link_connection(rsc);
         }
         let rsc = &self.rsc;
-        self.top.sort_by(|a, b| rsc[*b].priority.cmp(&rsc[*a].priority));
+        self.top
+            .sort_by(|a, b| rsc[*b].priority.cmp(&rsc[*a].priority));
     }
 
     fn link_launcher(&mut self, rsc: RscId) {
@@ -61,7 +62,9 @@ impl<'a> Plan<'a> {
         if self.rsc[rsc].launcher.is_none() {
             self.judge_startup(node);
         } else {
-            self.node[node].attrs.insert(Cow::Borrowed("#kind"), Cow::Borrowed("container"));
+            self.node[node]
+                .attrs
+                .insert(Cow::Borrowed("#kind"), Cow::Borrowed("container"));
         }
     }
 
@@ -70,7 +73,11 @@ impl<'a> Plan<'a> {
             let resources = self.root.child("configuration")?.child("resources")?;
             resources.children_named("template").find(|e| e.id() == t)
         });
-        let attr = |name: &str| element.attr(name).or_else(|| template.and_then(|t| t.attr(name)));
+        let attr = |name: &str| {
+            element
+                .attr(name)
+                .or_else(|| template.and_then(|t| t.attr(name)))
+        };
         Resource {
             id: element.id().into(),
             xml_id: element.id(),
@@ -144,7 +151,9 @@ impl<'a> Plan<'a> {
         }
         // Members of a cloned group carry the number of their group.
         let inherited = parent.and_then(|p| {
-            (self.rsc[p].variant == Variant::Group).then_some(self.rsc[p].instance).flatten()
+            (self.rsc[p].variant == Variant::Group)
+                .then_some(self.rsc[p].instance)
+                .flatten()
         });
         blank.instance = instance.or(inherited);
         if let Some(number) = blank.instance {
@@ -203,7 +212,14 @@ impl<'a> Plan<'a> {
         let mut values = Map::new();
         let facts = self.facts();
         let how = (None, false);
-        rules::read_blocks(&self.references, &parents, "utilization", &facts, how, &mut values);
+        rules::read_blocks(
+            &self.references,
+            &parents,
+            "utilization",
+            &facts,
+            how,
+            &mut values,
+        );
         let mut utilization = BTreeMap::new();
         for (name, value) in values {
             if let (Cow::Borrowed(name), Some(value)) = (name, text::leading_int(&value)) {
@@ -215,7 +231,10 @@ impl<'a> Plan<'a> {
 
     fn read_ops(&mut self, rsc: RscId) {
         let r = &self.rsc[rsc];
-        let own = r.xml.child("operations").and_then(|o| self.references.resolve(o));
+        let own = r
+            .xml
+            .child("operations")
+            .and_then(|o| self.references.resolve(o));
         let base = r.template.and_then(|t| t.child("operations"));
         let base = base.and_then(|o| self.references.resolve(o));
         let key = |e: &Element<'a>| {
@@ -223,7 +242,10 @@ impl<'a> Plan<'a> {
             let role = role.filter(|r| !matches!(r, Role::Started | Role::Unpromoted));
             (e.attr("name"), role)
         };
-        let own_ops: Vec<Element<'a>> = own.into_iter().flat_map(|o| o.children_named("op")).collect();
+        let own_ops: Vec<Element<'a>> = own
+            .into_iter()
+            .flat_map(|o| o.children_named("op"))
+            .collect();
         let taken: Vec<_> = own_ops.iter().map(key).collect();
         let base_ops = base.into_iter().flat_map(|o| o.children_named("op"));
         let inherited = base_ops.filter(|e| own.is_none() || !taken.contains(&key(e)));
@@ -233,7 +255,10 @@ impl<'a> Plan<'a> {
             Some(OpConfig {
                 name: element.attr("name").unwrap_or(""),
                 interval_ms: text::interval_ms(element.attr("interval")),
-                enabled: element.attr("enabled").and_then(text::parse_bool).unwrap_or(true),
+                enabled: element
+                    .attr("enabled")
+                    .and_then(text::parse_bool)
+                    .unwrap_or(true),
                 element,
             })
         });
@@ -249,10 +274,14 @@ impl<'a> Plan<'a> {
         let elements = [Some(r.xml), r.template];
         for (name, value) in elements.iter().flatten().flat_map(|e| e.attributes()) {
             if name != "template" {
-                meta.entry(Cow::Borrowed(name)).or_insert(Cow::Borrowed(value));
+                meta.entry(Cow::Borrowed(name))
+                    .or_insert(Cow::Borrowed(value));
             }
         }
-        let facts = Facts { agent: Some((r.class, r.provider, r.kind)), ..self.facts() };
+        let facts = Facts {
+            agent: Some((r.class, r.provider, r.kind)),
+            ..self.facts()
+        };
         let name = "meta_attributes";
         let how = (None, false);
         let mut current = Some(rsc);
@@ -275,7 +304,9 @@ impl<'a> Plan<'a> {
         };
         let vary = self.config_parents(rsc).into_iter().any(guarded)
             || self.rsc_defaults.is_some_and(guarded)
-            || self.rsc[rsc].parent.is_some_and(|p| self.rsc[p].params_vary);
+            || self.rsc[rsc]
+                .parent
+                .is_some_and(|p| self.rsc[p].params_vary);
         let r = &mut self.rsc[rsc];
         r.params_vary = vary;
         r.meta = meta;
@@ -283,8 +314,8 @@ impl<'a> Plan<'a> {
 
     fn read_settings(&mut self, rsc: RscId) {
         let in_maintenance = self.options.maintenance;
-        let connection = is_connection(self.rsc[rsc].xml)
-            || self.rsc[rsc].template.is_some_and(is_connection);
+        let connection =
+            is_connection(self.rsc[rsc].xml) || self.rsc[rsc].template.is_some_and(is_connection);
         let r = &mut self.rsc[rsc];
         let guest = connection && r.meta("container").is_some();
         let remote = connection && !guest;
@@ -300,17 +331,25 @@ impl<'a> Plan<'a> {
         if r.meta_true("notify") {
             flags.set(RscFlags::NOTIFY);
         }
-        if r.meta("allow-migrate").map_or(remote, |v| text::is_true(Some(v))) {
+        if r.meta("allow-migrate")
+            .map_or(remote, |v| text::is_true(Some(v)))
+        {
             flags.set(RscFlags::MIGRATABLE);
         }
-        if r.meta("is-managed").map_or(!in_maintenance, |v| text::is_true(Some(v))) {
+        if r.meta("is-managed")
+            .map_or(!in_maintenance, |v| text::is_true(Some(v)))
+        {
             flags.set(RscFlags::MANAGED);
         }
         if in_maintenance || r.meta_true("maintenance") {
             flags.clear(RscFlags::MANAGED);
             flags.set(RscFlags::MAINTENANCE);
         }
-        r.multiply_active = match r.meta("multiple-active").map(str::to_ascii_lowercase).as_deref() {
+        r.multiply_active = match r
+            .meta("multiple-active")
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
             Some("stop_only") => MultiplyActive::Stop,
             Some("block") => MultiplyActive::Block,
             Some("stop_unexpected") => MultiplyActive::Unexpected,
@@ -354,7 +393,10 @@ impl<'a> Plan<'a> {
         let r = &self.rsc[rsc];
         let unique = match r.meta("globally-unique") {
             Some(value) => text::is_true(Some(value)),
-            None => r.meta("clone-node-max").and_then(text::leading_int).is_some_and(|n| n > 1),
+            None => r
+                .meta("clone-node-max")
+                .and_then(text::leading_int)
+                .is_some_and(|n| n > 1),
         };
         let promotable = r.meta_true("promotable") || r.xml.name() == "master";
         if unique {
@@ -362,7 +404,9 @@ impl<'a> Plan<'a> {
         }
         if promotable {
             self.rsc[rsc].flags.set(RscFlags::PROMOTABLE);
-            self.rsc[rsc].meta.insert(Cow::Borrowed("promotable"), Cow::Borrowed("true"));
+            self.rsc[rsc]
+                .meta
+                .insert(Cow::Borrowed("promotable"), Cow::Borrowed("true"));
         }
     }
 

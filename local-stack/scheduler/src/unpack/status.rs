@@ -56,7 +56,8 @@ impl<'a> Plan<'a> {
 
     fn state_node(&self, state: Element<'a>) -> Option<NodeId> {
         let id = state.attr("id")?;
-        self.find_node_id(id).or_else(|| state.attr("uname").and_then(|u| self.find_node(u)))
+        self.find_node_id(id)
+            .or_else(|| state.attr("uname").and_then(|u| self.find_node(u)))
     }
 
     fn unpack_node_state(&mut self, state: Element<'a>) {
@@ -64,7 +65,10 @@ impl<'a> Plan<'a> {
             return;
         };
         if self.is_remote_kind(node) {
-            let fenced = state.attr("node_fenced").and_then(text::leading_int).unwrap_or(0);
+            let fenced = state
+                .attr("node_fenced")
+                .and_then(text::leading_int)
+                .unwrap_or(0);
             self.node[node].remote_fenced = fenced > 0;
             return;
         }
@@ -114,14 +118,17 @@ impl<'a> Plan<'a> {
         if self.is_guest(node) {
             n.connection.is_some_and(started) && self.guest_launcher(node).is_some_and(started)
         } else if self.is_remote(node) {
-            n.connection.is_some_and(|c| self.options.shutdown_lock || started(c))
+            n.connection
+                .is_some_and(|c| self.options.shutdown_lock || started(c))
         } else {
             self.options.fencing || self.options.shutdown_lock || n.online
         }
     }
 
     fn unpack_remote_state(&mut self, state: Element<'a>, node: NodeId) {
-        let maintenance = state.attr("node_in_maintenance").and_then(text::leading_int);
+        let maintenance = state
+            .attr("node_in_maintenance")
+            .and_then(text::leading_int);
         self.node[node].remote_maintenance = maintenance.unwrap_or(0) > 0;
         if !self.node[node].remote_reset {
             self.node[node].unclean = false;

@@ -101,14 +101,16 @@ impl<'a> Plan<'a> {
         }
         for id in self.with_this_colocations(rsc) {
             let colocation = &self.col[id];
-            if colocation.score < INFINITY
-                || (!start && colocation.primary_role != Role::Promoted)
+            if colocation.score < INFINITY || (!start && colocation.primary_role != Role::Promoted)
             {
                 continue;
             }
             let promoted = colocation.dependent_role == Role::Promoted;
             let dependent = colocation.dependent;
-            self.block(dependent, if promoted { Word::PROMOTE } else { Word::START });
+            self.block(
+                dependent,
+                if promoted { Word::PROMOTE } else { Word::START },
+            );
         }
     }
 

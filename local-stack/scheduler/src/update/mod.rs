@@ -72,7 +72,9 @@ impl<'a> Plan<'a> {
     }
 
     fn place_of(&self, action: &Action) -> Option<NodeId> {
-        let group = action.rsc.filter(|r| self.rsc[*r].variant == Variant::Group);
+        let group = action
+            .rsc
+            .filter(|r| self.rsc[*r].variant == Variant::Group);
         match group {
             Some(group) if action.task == Word::START => self.location(group, false),
             _ => action.node,
@@ -163,7 +165,8 @@ impl<'a> Plan<'a> {
             _ => Word::NOTIFIED_DEMOTED,
         };
         let key = crate::action::Key::once(name);
-        self.find_first_action(rsc, Some(key), None, None).unwrap_or(action)
+        self.find_first_action(rsc, Some(key), None, None)
+            .unwrap_or(action)
     }
 
     /// The flags of an action as they count for what is ordered with it.
@@ -193,7 +196,10 @@ impl<'a> Plan<'a> {
         let at = edge as usize;
         let first = self.edges[at].first;
         let mut node = self.act[then].node;
-        if self.edges[at].flags.has(Relation::FIRST_IMPLIES_SAME_NODE_THEN) {
+        if self.edges[at]
+            .flags
+            .has(Relation::FIRST_IMPLIES_SAME_NODE_THEN)
+        {
             let flags = &mut self.edges[at].flags;
             flags.clear(Relation::FIRST_IMPLIES_SAME_NODE_THEN);
             flags.set(Relation::FIRST_IMPLIES_THEN);
@@ -208,8 +214,7 @@ impl<'a> Plan<'a> {
         {
             self.act[then].flags.set(ActFlags::ALWAYS);
         }
-        if relation.has(Relation::THEN_IMPLIES_FIRST_GRAPHED)
-            && !then_flags.has(ActFlags::OPTIONAL)
+        if relation.has(Relation::THEN_IMPLIES_FIRST_GRAPHED) && !then_flags.has(ActFlags::OPTIONAL)
         {
             self.act[first].flags.set(ActFlags::ALWAYS);
         }
@@ -248,7 +253,12 @@ impl<'a> Plan<'a> {
         if relation.has(Relation::FIRST_IMPLIES_THEN) {
             let relation = Relation::FIRST_IMPLIES_THEN;
             if let Some(rsc) = then_rsc {
-                let update = Update { node, flags: only_optional, filter, relation };
+                let update = Update {
+                    node,
+                    flags: only_optional,
+                    filter,
+                    relation,
+                };
                 changed |= self.update_ordered(rsc, first, then, update);
             } else if required && self.is(then, ActFlags::OPTIONAL) {
                 self.act[then].flags.clear(ActFlags::OPTIONAL);
@@ -260,13 +270,23 @@ impl<'a> Plan<'a> {
         {
             let filter = ActFlags::OPTIONAL | ActFlags::RUNNABLE;
             let relation = Relation::INTERMEDIATE_STOP;
-            let update = Update { node, flags: first_flags, filter, relation };
+            let update = Update {
+                node,
+                flags: first_flags,
+                filter,
+                relation,
+            };
             changed |= self.update_ordered(rsc, first, then, update);
         }
         if relation.has(Relation::THEN_IMPLIES_FIRST) {
             let relation = Relation::THEN_IMPLIES_FIRST;
             if let Some(rsc) = self.act[first].rsc {
-                let update = Update { node, flags: first_flags, filter, relation };
+                let update = Update {
+                    node,
+                    flags: first_flags,
+                    filter,
+                    relation,
+                };
                 changed |= self.update_ordered(rsc, first, then, update);
             } else if required && self.is(first, ActFlags::RUNNABLE) {
                 self.act[first].flags.clear(ActFlags::RUNNABLE);
@@ -277,7 +297,12 @@ impl<'a> Plan<'a> {
             && let Some(rsc) = then_rsc
         {
             let relation = Relation::PROMOTED_THEN_IMPLIES_FIRST;
-            let update = Update { node, flags: only_optional, filter, relation };
+            let update = Update {
+                node,
+                flags: only_optional,
+                filter,
+                relation,
+            };
             changed |= self.update_ordered(rsc, first, then, update);
         }
         changed
@@ -311,12 +336,19 @@ impl<'a> Plan<'a> {
         if self.edges[at].flags.has(Relation::NESTED_REMOTE_PROBE)
             && let Some(rsc) = then_rsc
         {
-            let running = self.act[first].rsc.is_some_and(|r| !self.rsc[r].running_on.is_empty());
+            let running = self.act[first]
+                .rsc
+                .is_some_and(|r| !self.rsc[r].running_on.is_empty());
             if !flags.has(ActFlags::RUNNABLE) && running {
                 self.edges[at].flags = Relation::NONE;
             } else {
                 let relation = Relation::UNRUNNABLE_BLOCKS;
-                let update = Update { node, flags, filter: ActFlags::RUNNABLE, relation };
+                let update = Update {
+                    node,
+                    flags,
+                    filter: ActFlags::RUNNABLE,
+                    relation,
+                };
                 changed |= self.update_ordered(rsc, first, then, update);
             }
         }
@@ -342,7 +374,12 @@ impl<'a> Plan<'a> {
         ];
         for (kind, filter) in by_kind {
             if relation.has(kind) {
-                let update = Update { node, flags, filter, relation: kind };
+                let update = Update {
+                    node,
+                    flags,
+                    filter,
+                    relation: kind,
+                };
                 changed |= self.update_ordered(rsc, first, then, update);
             }
         }

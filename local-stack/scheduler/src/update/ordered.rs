@@ -29,7 +29,10 @@ impl<'a> Plan<'a> {
         let mut changed = Changed::default();
         if self.act[then].flags != was.1 {
             changed.then = true;
-            if self.act[then].rsc.is_some_and(|r| self.rsc[r].parent.is_some()) {
+            if self.act[then]
+                .rsc
+                .is_some_and(|r| self.rsc[r].parent.is_some())
+            {
                 self.update_action(then);
             }
         }
@@ -44,7 +47,12 @@ impl<'a> Plan<'a> {
         update: Update,
         was: (ActFlags, ActFlags),
     ) {
-        let Update { flags, filter, relation, .. } = update;
+        let Update {
+            flags,
+            filter,
+            relation,
+            ..
+        } = update;
         let may_require = filter.has(ActFlags::OPTIONAL);
         if relation.has(Relation::ASYMMETRIC) {
             self.change_asymmetric(first, then);
@@ -58,7 +66,9 @@ impl<'a> Plan<'a> {
             }
         }
         if relation.has(Relation::PROMOTED_THEN_IMPLIES_FIRST)
-            && self.act[then].rsc.is_some_and(|r| self.rsc[r].role == Role::Promoted)
+            && self.act[then]
+                .rsc
+                .is_some_and(|r| self.rsc[r].role == Role::Promoted)
             && may_require
             && !self.is(then, ActFlags::OPTIONAL)
         {
@@ -79,14 +89,18 @@ impl<'a> Plan<'a> {
             && may_require
             && !self.is(first, ActFlags::RUNNABLE)
         {
-            self.act[then].flags.clear(ActFlags::MIGRATABLE | ActFlags::PSEUDO);
+            self.act[then]
+                .flags
+                .clear(ActFlags::MIGRATABLE | ActFlags::PSEUDO);
         }
         if relation.has(Relation::UNRUNNABLE_BLOCKS)
             && filter.has(ActFlags::RUNNABLE)
             && self.is(then, ActFlags::RUNNABLE)
             && !flags.has(ActFlags::RUNNABLE)
         {
-            self.act[then].flags.clear(ActFlags::RUNNABLE | ActFlags::MIGRATABLE);
+            self.act[then]
+                .flags
+                .clear(ActFlags::RUNNABLE | ActFlags::MIGRATABLE);
         }
         if relation.has(Relation::FIRST_IMPLIES_THEN)
             && may_require
@@ -119,7 +133,9 @@ impl<'a> Plan<'a> {
                 return;
             }
         }
-        self.act[then].flags.clear(ActFlags::OPTIONAL | ActFlags::RUNNABLE);
+        self.act[then]
+            .flags
+            .clear(ActFlags::OPTIONAL | ActFlags::RUNNABLE);
     }
 
     /// A stop before a start: needed if the start is, or if there will be none.
@@ -196,7 +212,9 @@ impl<'a> Plan<'a> {
     fn key_ends(&self, key: Key, name: &str) -> bool {
         let text = self.words.text(key.name);
         key.interval == 0
-            && text.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+            && text
+                .strip_suffix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
     }
 
     fn interleaved(&self, first: ActId, then: ActId, a: RscId, b: RscId) -> bool {
@@ -237,7 +255,10 @@ impl<'a> Plan<'a> {
                 continue;
             };
             if self.order_actions(for_first, for_then, update.relation) {
-                changed = Changed { first: true, then: true };
+                changed = Changed {
+                    first: true,
+                    then: true,
+                };
             }
             let flags = self.action_flags(partner, for_first, update.node);
             let this = Update { flags, ..update };
@@ -260,9 +281,16 @@ impl<'a> Plan<'a> {
         let inside = if for_first {
             !matches!(whole, Word::STOP | Word::STOPPED)
         } else {
-            matches!(whole, Word::PROMOTE | Word::PROMOTED | Word::DEMOTE | Word::DEMOTED)
+            matches!(
+                whole,
+                Word::PROMOTE | Word::PROMOTED | Word::DEMOTE | Word::DEMOTED
+            )
         };
-        let contained = if inside { self.inside_container(instance) } else { None };
+        let contained = if inside {
+            self.inside_container(instance)
+        } else {
+            None
+        };
         match contained {
             Some(rsc) => self.find_first_action(rsc, None, Some(task), None),
             None => self.find_first_action(instance, None, Some(task), update.node),

@@ -47,7 +47,11 @@ impl<'a> Plan<'a> {
             return self.act[action].flags;
         };
         let whole = self.act[action].task;
-        let task = if whole == Word::NOTIFIED { whole } else { whole.atomic() };
+        let task = if whole == Word::NOTIFIED {
+            whole
+        } else {
+            whole.atomic()
+        };
         for i in 0..self.rsc[group].children.len() {
             let member = self.rsc[group].children[i];
             let Some(found) = self.find_first_action(member, None, Some(task), node) else {
@@ -61,9 +65,7 @@ impl<'a> Plan<'a> {
                 flags.clear(ActFlags::OPTIONAL);
                 self.act[action].flags.clear(ActFlags::OPTIONAL);
             }
-            if task != whole
-                && flags.has(ActFlags::RUNNABLE)
-                && !of_member.has(ActFlags::RUNNABLE)
+            if task != whole && flags.has(ActFlags::RUNNABLE) && !of_member.has(ActFlags::RUNNABLE)
             {
                 flags.clear(ActFlags::RUNNABLE);
                 self.act[action].flags.clear(ActFlags::RUNNABLE);
@@ -87,7 +89,11 @@ impl<'a> Plan<'a> {
             let first = self.rsc[r].children.first();
             first.is_none_or(|c| self.rsc[*c].variant == Variant::Primitive)
         });
-        if plain && task != Word::NOTIFIED { task.atomic() } else { task }
+        if plain && task != Word::NOTIFIED {
+            task.atomic()
+        } else {
+            task
+        }
     }
 
     fn collective_flags(
