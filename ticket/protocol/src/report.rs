@@ -215,6 +215,11 @@ impl Participant {
     }
 
     fn on_hold(&mut self, t: usize, term: Term, on: bool, reason: String) {
+        if matches!(self.tickets[t].holding, Holding::Recalling { .. }) {
+            // It counts once it is known what is still held.
+            self.tickets[t].hold_said = Some(on.then_some(reason));
+            return;
+        }
         let Some(held) = self.tickets[t].held_mut() else {
             return;
         };
@@ -356,6 +361,9 @@ impl Participant {
         // A hold that its own acceptor has stored may never have been agreed.
         let record = &self.tickets[t].acceptor.record;
         let agreed = own.hold.is_some() && record.hold_agreed == own.term;
+        let said = self.tickets[t].hold_said.take();
+        let hold_wanted = said.unwrap_or_else(|| own.hold.clone());
+        let agreed = agreed && hold_wanted.is_some();
         let manual = own.class.is_manual();
         let deadline = match held {
             Some((term, _)) if term != own.term => return false,
@@ -378,7 +386,7 @@ impl Participant {
             grant_due: held.is_none(),
             stop: None,
             transfer: None,
-            hold_wanted: own.hold.clone(),
+            hold_wanted,
             hold_agreed: agreed,
             standby_wanted: own.standby,
             revoke_wanted: false,

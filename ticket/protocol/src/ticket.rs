@@ -41,6 +41,8 @@ pub(crate) struct Ticket {
     pub(crate) taken_from: Option<MemberId>,
     /// The move by which the present grant came here: where it goes back if it cannot start.
     pub(crate) came_by: Option<Transfer>,
+    /// What the cluster said of a hold before it said what is held.
+    pub(crate) hold_said: Option<Option<String>>,
     /// Of the last order to stop.
     pub(crate) stop_count: u64,
     /// What went wrong here last.
@@ -76,6 +78,7 @@ impl Ticket {
             job: None,
             taken_from: None,
             came_by: None,
+            hold_said: None,
             stop_count: 0,
             trouble: None,
             kick: None,
