@@ -111,14 +111,11 @@ impl Participant {
         };
         ticket.ballot_seen = ballot.counter;
         ticket.lead = None;
-        let id = ticket.id;
-        if own_first {
-            // The own acceptor promises first, and durably: whatever this ballot becomes, one
-            // memory keeps it that is not the memory of a voter that may be lost.
-            match ticket.acceptor.prepare(&ctx, me, ballot, purpose) {
-                Ok(_) => self.record_changed(t),
-                Err(reason) => return self.not_even_own(t, wish, reason),
-            }
+        // The own acceptor promises first, and durably: whatever this ballot becomes, one memory
+        // keeps it that is not the memory of a voter that may be lost.
+        match ticket.acceptor.prepare(&ctx, me, ballot, purpose) {
+            Ok(_) => self.record_changed(t),
+            Err(reason) => return self.not_even_own(t, wish, reason),
         }
         let gate = if own_first {
             self.tickets[t].changed_at
@@ -127,20 +124,13 @@ impl Participant {
         };
         let mut round = self.round(wish, ballot, purpose, gate);
         round.obliged = Vec::with_capacity(self.peers.len() + 1);
+        let (best, max_term) = (None, Term::NONE);
         self.tickets[t].proposal = Proposal::Preparing {
             round,
-            best: None,
-            max_term: Term::NONE,
+            best,
+            max_term,
         };
-        let own = if own_first {
-            self.promise(t, ballot)
-        } else {
-            Part::Prepare {
-                ticket: id,
-                ballot,
-                purpose,
-            }
-        };
+        let own = self.promise(t, ballot);
         self.send_stored(gate, me, own);
         self.send_round(t);
     }
@@ -177,27 +167,21 @@ impl Participant {
             offer.accepted.seq,
             self.tickets[t].id,
         );
-        if own_first {
-            match self.tickets[t].acceptor.accept(&ctx, offer.clone()) {
-                Ok(_) => self.record_changed(t),
-                Err(reason) => return self.not_even_own(t, wish, reason),
-            }
-            self.learn(t, offer.accepted.clone());
+        match self.tickets[t].acceptor.accept(&ctx, offer.clone()) {
+            Ok(_) => self.record_changed(t),
+            Err(reason) => return self.not_even_own(t, wish, reason),
         }
+        self.learn(t, offer.accepted.clone());
         let gate = if own_first {
             self.tickets[t].changed_at
         } else {
             0
         };
         let round = self.round(wish, ballot, offer.purpose, gate);
-        let own = if own_first {
-            Part::Accepted {
-                ticket: id,
-                ballot,
-                seq,
-            }
-        } else {
-            offer.part(id)
+        let own = Part::Accepted {
+            ticket: id,
+            ballot,
+            seq,
         };
         self.note_sent(t);
         self.tickets[t].proposal = Proposal::Accepting { round, offer };

@@ -237,13 +237,11 @@ impl Participant {
         } else {
             Time::NEVER
         };
-        let recovery = self.recovery.as_ref().map_or(Time::NEVER, |recovery| {
-            if recovery.storing.is_some() {
-                Time::NEVER
-            } else {
-                recovery.ask_at
-            }
-        });
+        let reading = self
+            .recovery
+            .as_ref()
+            .filter(|recovery| recovery.storing.is_none());
+        let recovery = reading.map_or(Time::NEVER, |recovery| recovery.ask_at);
         restart.min(restart_end).min(recovery)
     }
 
