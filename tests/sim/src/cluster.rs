@@ -280,22 +280,24 @@ impl World {
             }
         };
         self.report(site, report);
-        let over = self.sites[usize::from(site)].hold_over[usize::from(ticket)];
-        if let Some(term) = over.filter(|_| check.is_none()) {
-            // An agent that starts hears that there is no hold (any more).
-            self.report_hold(site, ticket, term);
+        let node = &self.sites[usize::from(site)];
+        let wants = node.holds[usize::from(ticket)].map(|(term, _)| (term, true));
+        let over = node.hold_over[usize::from(ticket)].map(|term| (term, false));
+        if let Some((term, on)) = wants.or(over).filter(|_| check.is_none()) {
+            // An agent that starts hears whether there is a hold.
+            self.report_hold(site, ticket, term, on);
         }
     }
 
-    fn report_hold(&mut self, site: u16, ticket: u16, term: Term) {
+    pub(crate) fn report_hold(&mut self, site: u16, ticket: u16, term: Term, on: bool) {
         let ticket = self.names[usize::from(ticket)].clone();
-        let reason = String::new();
+        let reason = if on { "maintenance".to_owned() } else { String::new() };
         self.report(
             site,
             ClusterReport::Hold {
                 ticket,
                 term,
-                on: false,
+                on,
                 reason,
             },
         );
@@ -338,7 +340,7 @@ impl World {
             });
         }
         self.sites[usize::from(site)].hold_over[usize::from(ticket)] = Some(term);
-        self.report_hold(site, ticket, term);
+        self.report_hold(site, ticket, term, false);
     }
 
     /// The stack dies. Nobody answers its agent, what runs goes on.

@@ -123,11 +123,15 @@ fn run_many(
         events,
         time,
     };
-    let told = Mutex::new(Instant::now());
+    let told = Mutex::new((Instant::now(), 0));
     let result = sweep(seeds.start, bound, jobs, |so_far| {
         let mut told = told.lock().unwrap_or_else(|poison| poison.into_inner());
-        if told.elapsed() >= TELL_EVERY {
-            *told = Instant::now();
+        for (seed, violation) in &so_far.bad[told.1..] {
+            eprintln!("VIOLATION seed {seed}: {violation}");
+        }
+        told.1 = so_far.bad.len();
+        if told.0.elapsed() >= TELL_EVERY {
+            told.0 = Instant::now();
             eprintln!(
                 "{} seeds, {} events, {} takeovers, {} bad seeds, {:.0} s",
                 so_far.stats.seeds,
