@@ -291,7 +291,11 @@ impl World {
 
     pub(crate) fn report_hold(&mut self, site: u16, ticket: u16, term: Term, on: bool) {
         let ticket = self.names[usize::from(ticket)].clone();
-        let reason = if on { "maintenance".to_owned() } else { String::new() };
+        let reason = if on {
+            "maintenance".to_owned()
+        } else {
+            String::new()
+        };
         self.report(
             site,
             ClusterReport::Hold {
