@@ -101,7 +101,9 @@ impl Cib {
     /// is also kept as `RESOURCE_last_failure_0`, so that a later success does not hide it.
     pub fn record_operation(&mut self, node_id: &str, uname: &str, record: &OperationRecord) {
         let state = self.node_state(node_id, uname);
-        let lrm = self.document.child_with_id(state, "lrm", node_id);
+        let existing = self.document.element(state).child("lrm").map(|l| l.key());
+        let lrm =
+            existing.unwrap_or_else(|| self.document.child_with_id(state, "lrm", node_id));
         let resources = self.document.child_or_append(lrm, "lrm_resources");
         let resource = self
             .document

@@ -9,32 +9,34 @@ use crate::text::{self, INFINITY};
 use crate::words::Word;
 
 impl<'a> Plan<'a> {
-    /// Turns the health of nodes into locations.
-    pub(crate) fn apply_health(&mut self) {
+    /// The score that a node's health attributes add up to.
+    pub(crate) fn health(&self, node: NodeId) -> i32 {
         let o = &self.options;
         let (red, yellow, green) = match o.health {
-            HealthStrategy::None => return,
+            HealthStrategy::None => return 0,
             HealthStrategy::MigrateOnRed => (-INFINITY, 0, 0),
             HealthStrategy::OnlyGreen => (-INFINITY, -INFINITY, 0),
             _ => (o.health_red, o.health_yellow, o.health_green),
         };
-        let base = if o.health == HealthStrategy::Progressive {
-            o.health_base
-        } else {
-            0
-        };
+        let progressive = o.health == HealthStrategy::Progressive;
+        let base = if progressive { o.health_base } else { 0 };
+        let attrs = &self.node[node].attrs;
+        let values = attrs.iter().filter(|(n, _)| n.starts_with("#health"));
+        values.fold(base, |sum, (_, value)| {
+            let score = match value.to_ascii_lowercase().as_str() {
+                "red" => red,
+                "yellow" => yellow,
+                "green" => green,
+                _ => text::parse_score(value),
+            };
+            text::add(score, sum)
+        })
+    }
+
+    /// Turns the health of nodes into locations.
+    pub(crate) fn apply_health(&mut self) {
         for node in self.order.clone() {
-            let attrs = &self.node[node].attrs;
-            let values = attrs.iter().filter(|(n, _)| n.starts_with("#health"));
-            let health = values.fold(base, |sum, (_, value)| {
-                let score = match value.to_ascii_lowercase().as_str() {
-                    "red" => red,
-                    "yellow" => yellow,
-                    "green" => green,
-                    _ => text::parse_score(value),
-                };
-                text::add(score, sum)
-            });
+            let health = self.health(node);
             if health == 0 {
                 continue;
             }

@@ -122,7 +122,11 @@ pub struct ResourceStatus {
 impl<'a> Plan<'a> {
     pub(crate) fn status(&self) -> Status {
         let top = self.top.iter().filter(|r| {
-            !self.rsc[**r].is(RscFlags::REMOVED) || self.is_active(**r, false)
+            let resource = &self.rsc[**r];
+            // A guest's own connection says no more than the guest.
+            let implied =
+                resource.is(RscFlags::REMOTE_CONNECTION) && resource.launcher.is_some();
+            !implied && (!resource.is(RscFlags::REMOVED) || self.is_active(**r, false))
         });
         Status {
             nodes: self.order.iter().map(|n| self.node_status(*n)).collect(),
@@ -157,10 +161,10 @@ impl<'a> Plan<'a> {
             maintenance: n.maintenance,
             shutdown: n.shutdown,
             busy: !n.running.is_empty(),
-            health: if impaired("red") {
-                Some("red")
-            } else {
-                impaired("yellow").then_some("yellow")
+            health: match self.health(node) {
+                0.. => None,
+                _ if impaired("red") => Some("red"),
+                _ => Some("yellow"),
             },
         }
     }
@@ -175,8 +179,11 @@ impl<'a> Plan<'a> {
         match (r.variant, &r.clone) {
             (Variant::Clone, Some(clone)) => {
                 let of = r.children.first().map_or("", |c| self.rsc[*c].xml_id);
+                let known = |n: &NodeId| r.children.iter().any(|c| self.known_below(*c, *n));
+                let anywhere = r.allowed.iter().any(|slot| slot.present);
                 let allowed = self.order.iter().enumerate().filter(|(_, n)| {
-                    r.allowed.get(n.at()).is_some_and(|slot| slot.present)
+                    let slot = r.allowed.get(n.at()).is_some_and(|slot| slot.present);
+                    if anywhere { slot } else { known(n) }
                 });
                 ResourceKind::Clone {
                     of: of.to_owned(),
@@ -196,6 +203,11 @@ impl<'a> Plan<'a> {
                 ResourceKind::Primitive(r.class.to_owned(), provider, r.kind.to_owned())
             }
         }
+    }
+
+    fn known_below(&self, rsc: RscId, node: NodeId) -> bool {
+        let r = &self.rsc[rsc];
+        r.known_on.contains(&node) || r.children.iter().any(|c| self.known_below(*c, node))
     }
 
     fn failed_probes(&self, rsc: RscId) -> Vec<(usize, i64)> {
@@ -229,7 +241,8 @@ impl<'a> Plan<'a> {
             role => role,
         };
         let in_clone = self.is_clone(self.top_resource(rsc, false));
-        let id = if in_clone && !r.is(RscFlags::UNIQUE) && r.variant == Variant::Primitive {
+        let plain = r.variant == Variant::Primitive;
+        let id = if in_clone && !r.is(RscFlags::UNIQUE) && plain {
             r.xml_id
         } else {
             &r.id

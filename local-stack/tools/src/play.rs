@@ -119,8 +119,20 @@ fn record(cib: &mut Cib, action: &Action, now: i64) {
         migration,
         ..OperationRecord::default()
     };
+    forget_pending(cib, &node.uname, &record.resource);
     let id = node_state_id(cib, &node.uname).unwrap_or_else(|| node.id.clone());
     cib.record_operation(&id, &node.uname, &record);
+}
+
+/// What was under way is not any more.
+fn forget_pending(cib: &mut Cib, node: &str, resource: &str) {
+    let Some(entry) = history(cib, node, resource) else {
+        return;
+    };
+    let pending = entry.children().filter(|op| op.attr("op-status") == Some("-1"));
+    for key in pending.map(Element::key).collect::<Vec<_>>() {
+        cib.document_mut().remove(key);
+    }
 }
 
 fn node_state_id(cib: &Cib, uname: &str) -> Option<String> {

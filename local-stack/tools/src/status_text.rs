@@ -83,6 +83,9 @@ fn write_nodes(status: &Status, text: &mut String) {
             item(2, &line, text);
             continue;
         }
+        if node.role == NodeRole::Guest && !node.online {
+            continue;
+        }
         let place = match node.role {
             NodeRole::Member => 0,
             NodeRole::Remote => 2,
@@ -101,12 +104,12 @@ fn is_disabled(resource: &ResourceStatus) -> bool {
 
 fn exit_code_text(code: i64) -> &'static str {
     match code {
-        2 => "invalid parameter",
-        3 => "unimplemented feature",
-        4 => "insufficient privileges",
-        5 => "not installed",
-        6 => "not configured",
-        _ => "error",
+        2 => "Invalid parameter",
+        3 => "Unimplemented",
+        4 => "Insufficient privileges",
+        5 => "Not installed",
+        6 => "Not configured",
+        _ => "Unspecified error",
     }
 }
 
@@ -192,48 +195,46 @@ fn primitive_flags(resource: &ResourceStatus, node: Option<&NodeStatus>) -> Vec<
     flags
 }
 
-fn suffixes(resource: &ResourceStatus) -> String {
-    let mut text = String::new();
+/// What there is to say about a collective, in brackets.
+fn suffixes(resource: &ResourceStatus, first: &[&'static str]) -> String {
+    let mut words = first.to_vec();
+    if resource.unique && !matches!(resource.kind, ResourceKind::Group) {
+        words.push("unique");
+    }
+    if is_disabled(resource) && !matches!(resource.kind, ResourceKind::Bundle { .. }) {
+        words.push("disabled");
+    }
     if resource.maintenance {
-        text.push_str(" (maintenance)");
+        words.push("maintenance");
     } else if !resource.managed {
-        text.push_str(" (unmanaged)");
+        words.push("unmanaged");
     }
-    if is_disabled(resource) {
-        text.push_str(" (disabled)");
-    }
-    text
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
 fn write_resource(status: &Status, resource: &ResourceStatus, depth: usize, text: &mut String) {
     match &resource.kind {
         ResourceKind::Primitive(..) => item(depth, &primitive_line(status, resource), text),
         ResourceKind::Group => {
-            let line = format!("Resource Group: {}{}:", resource.id, suffixes(resource));
+            let line = format!("Resource Group: {}{}:", resource.id, suffixes(resource, &[]));
             item(depth, &line, text);
             for member in &resource.members {
                 write_resource(status, member, depth + 1, text);
             }
         }
         ResourceKind::Clone { of, promotable, max, allowed } => {
-            let promotable_text = if *promotable { " (promotable)" } else { "" };
-            let unique = if resource.unique { " (unique)" } else { "" };
-            let line = format!(
-                "Clone Set: {} [{of}]{promotable_text}{unique}{}:",
-                resource.id,
-                suffixes(resource)
-            );
+            let first: &[&'static str] = if *promotable { &["promotable"] } else { &[] };
+            let line = format!("Clone Set: {} [{of}]{}:", resource.id, suffixes(resource, first));
             item(depth, &line, text);
             let max = usize::try_from(*max).unwrap_or(0);
             write_instances(status, resource, (*promotable, max, allowed), depth + 1, text);
         }
         ResourceKind::Bundle { image } => {
             let set = if resource.members.len() > 1 { " set" } else { "" };
-            let unique = if resource.unique { " (unique)" } else { "" };
             let line = format!(
-                "Container bundle{set}: {} [{image}]{unique}{}:",
+                "Container bundle{set}: {} [{image}]{}:",
                 resource.id,
-                suffixes(resource)
+                suffixes(resource, &[])
             );
             item(depth, &line, text);
             for member in &resource.members {
