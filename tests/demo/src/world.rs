@@ -169,7 +169,11 @@ impl World {
         for (name, status, log) in self.cluster.ended() {
             let member = name.split('.').next().unwrap_or(&name).to_owned();
             self.observer.forget(&member);
-            self.claims.remove(&member);
+            // Whether it released before it died nobody saw: the history must not claim more than was
+            // seen. What it ran is the witness's affair, and exact.
+            if let Some((last, claim)) = self.claims.remove(&member) {
+                self.record.released(last, &claim);
+            }
             let text = format!("{name} {}", describe(status));
             self.timeline.say(Tone::Bad, &self.lanes(), &text);
             if status.code().is_some_and(|code| code != 0) {
