@@ -1,5 +1,5 @@
 //! No effect before it is durable (promise 5): a member answers a new ballot or a new value only
-//! after what it answers is on its disk.
+//! after what it answers is on its disk; what it proposes itself its own acceptor has stored first.
 //!
 //! An answer is covered when the disk has that very (ballot, seq) or a later one. Renewals write
 //! nothing and say nothing new; they are not among the answers judged here.
@@ -88,8 +88,8 @@ impl DurableFirst {
                 if !covered {
                     violations.note(NAME, entry.at, ticket, || {
                         format!(
-                            "member {member} accepted ballot {ballot:#x} seq {seq} while its disk has \
-                             ballot {:#x} seq {}",
+                            "member {member} accepted ballot {ballot:#x} seq {seq} while its disk \
+                             has ballot {:#x} seq {}",
                             disk.accepted, disk.seq
                         )
                     });

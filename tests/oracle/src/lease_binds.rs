@@ -2,7 +2,8 @@
 //!
 //! Whatever was started under a term is gone when that term's lease and the stop budget are over,
 //! even if agent and stack are dead or paused. A new term never adopts what runs under an old one:
-//! the old lease's end counts for it; and a term that ran out is not claimed again. Out of force while the majority agreed on a hold, and for
+//! the old lease's end counts for it; and a term that ran out is not claimed again. Out of force
+//! while the majority agreed on a hold, and for
 //! manual tickets. A site that was paused as a whole has a bound from its resumption.
 
 use crate::history::{Entry, Event, Nanos, Setup, Site, TicketId};

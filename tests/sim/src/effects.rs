@@ -75,6 +75,28 @@ impl World {
                         ballot,
                     });
                 }
+                // A proposer's own acceptor comes first: what it proposes, it has itself stored.
+                Part::Prepare { ticket, ballot, .. } => {
+                    let ticket = self.index(*ticket);
+                    let ballot = packed(*ballot);
+                    self.see(Seen::Promised {
+                        member: from,
+                        ticket,
+                        ballot,
+                    });
+                }
+                Part::Accept {
+                    ticket, accepted, ..
+                } => {
+                    let ticket = self.index(*ticket);
+                    let (ballot, seq) = (packed(accepted.ballot), accepted.seq);
+                    self.see(Seen::Accepted {
+                        member: from,
+                        ticket,
+                        ballot,
+                        seq,
+                    });
+                }
                 Part::Accepted {
                     ticket,
                     ballot,
