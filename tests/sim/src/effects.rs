@@ -63,57 +63,43 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: u16, to: u16, message: Message) {
+    /// Tells the oracle what a datagram says of its sender's disk. A proposer's own acceptor comes
+    /// first: what it proposes it has itself stored.
+    fn see_answers(&mut self, member: u16, message: &Message) {
         for part in &message.parts {
-            match part {
-                Part::Promise { ticket, ballot, .. } => {
-                    let ticket = self.index(*ticket);
-                    let ballot = packed(*ballot);
-                    self.see(Seen::Promised {
-                        member: from,
-                        ticket,
-                        ballot,
-                    });
-                }
-                // A proposer's own acceptor comes first: what it proposes, it has itself stored.
-                Part::Prepare { ticket, ballot, .. } => {
-                    let ticket = self.index(*ticket);
-                    let ballot = packed(*ballot);
-                    self.see(Seen::Promised {
-                        member: from,
-                        ticket,
-                        ballot,
-                    });
-                }
-                Part::Accept {
-                    ticket, accepted, ..
-                } => {
-                    let ticket = self.index(*ticket);
-                    let (ballot, seq) = (packed(accepted.ballot), accepted.seq);
-                    self.see(Seen::Accepted {
-                        member: from,
-                        ticket,
-                        ballot,
-                        seq,
-                    });
+            let (ticket, ballot, seq) = match part {
+                Part::Promise { ticket, ballot, .. } | Part::Prepare { ticket, ballot, .. } => {
+                    (*ticket, *ballot, None)
                 }
                 Part::Accepted {
                     ticket,
                     ballot,
                     seq,
-                } => {
-                    let ticket = self.index(*ticket);
-                    let (ballot, seq) = (packed(*ballot), *seq);
-                    self.see(Seen::Accepted {
-                        member: from,
-                        ticket,
-                        ballot,
-                        seq,
-                    });
-                }
-                _ => {}
-            }
+                } => (*ticket, *ballot, Some(*seq)),
+                Part::Accept {
+                    ticket, accepted, ..
+                } => (*ticket, accepted.ballot, Some(accepted.seq)),
+                _ => continue,
+            };
+            let (ticket, ballot) = (self.index(ticket), packed(ballot));
+            self.see(match seq {
+                None => Seen::Promised {
+                    member,
+                    ticket,
+                    ballot,
+                },
+                Some(seq) => Seen::Accepted {
+                    member,
+                    ticket,
+                    ballot,
+                    seq,
+                },
+            });
         }
+    }
+
+    fn send(&mut self, from: u16, to: u16, message: Message) {
+        self.see_answers(from, &message);
         let life = self.members[usize::from(to)].life;
         let heard = self
             .hidden_doubt()
