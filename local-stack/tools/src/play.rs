@@ -11,6 +11,9 @@ const NOBODY: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 /// Changes the CIB as if the transition had been carried out; tells what was done, in order.
 pub(crate) fn play(cib: &mut Cib, transition: &Transition, now: i64) -> String {
     let mut text = String::new();
+    // Whatever the clock says, it is done after all that is recorded.
+    let recorded = cib.root().descendants().filter_map(|e| e.attr("last-rc-change")?.parse().ok());
+    let now = recorded.max().unwrap_or(now).max(now);
     let ids: HashSet<u32> = transition.synapses.iter().map(|s| s.action.id).collect();
     let mut done: HashSet<u32> = HashSet::new();
     let mut waiting: Vec<&Synapse> = transition.synapses.iter().collect();

@@ -15,6 +15,7 @@ struct Options {
     xml_file: Option<String>,
     save_graph: Option<String>,
     now: Option<i64>,
+    save_output: Option<String>,
     run: bool,
     quiet: bool,
 }
@@ -37,6 +38,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         match argument.as_str() {
             "-x" | "--xml-file" => options.xml_file = Some(value()?),
             "-G" | "--save-graph" => options.save_graph = Some(value()?),
+            "-O" | "--save-output" => options.save_output = Some(value()?),
             "-D" | "--save-dotfile" => {
                 value()?;
             }
@@ -80,6 +82,9 @@ fn run(options: &Options) -> Result<(), String> {
     if options.run {
         let mut cib = cib;
         let done = play(&mut cib, &transition, now);
+        if let Some(file) = &options.save_output {
+            std::fs::write(file, cib.to_text()).map_err(|e| format!("{file}: {e}"))?;
+        }
         if !options.quiet {
             text.push_str("Executing Cluster Transition:\n");
             text.push_str(&done);
