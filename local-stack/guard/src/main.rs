@@ -7,6 +7,7 @@ use clap::Parser;
 use guard::reset::ResetKind;
 use guard::server::{self, Options};
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, getrlimit};
 use stack_api::clock::BootClock;
 
 /// Exit code for a wrong command line or environment.
@@ -76,8 +77,18 @@ fn run(arguments: Arguments) -> Result<(), String> {
 /// Locks memory and asks for priority; returns what was not permitted.
 fn harden() -> Vec<String> {
     let mut limits = Vec::new();
-    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-        limits.push(format!("memory is not locked: {error}"));
+    // With a limit, locking what comes later too would make the next allocation above it fail, in a
+    // program that must not fail: then only what is there already is locked.
+    let unlimited = getrlimit(Resource::Memlock).current.is_none();
+    let flags = if unlimited {
+        MlockAllFlags::CURRENT | MlockAllFlags::FUTURE
+    } else {
+        MlockAllFlags::CURRENT
+    };
+    match mlockall(flags) {
+        Err(error) => limits.push(format!("memory is not locked: {error}")),
+        Ok(()) if !unlimited => limits.push("memory is locked in part (RLIMIT_MEMLOCK)".to_owned()),
+        Ok(()) => {}
     }
     // The unit asks systemd for a real-time class; a guard started by hand asks for what it may.
     if !is_real_time() && rustix::process::setpriority_process(None, -20).is_err() {

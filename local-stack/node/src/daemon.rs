@@ -499,7 +499,7 @@ impl Daemon {
             &self.options.ocf_root,
             &order.attributes,
         );
-        environment.extend(self.gate_variables(&order.gates));
+        environment.extend(self.gate_variables(&order.gates, &order.action));
         let begins = matches!(order.action.as_str(), "start" | "promote");
         let collect = begins && !order.gates.is_empty();
         if collect {
@@ -522,8 +522,9 @@ impl Daemon {
     }
 
     /// What a gated resource's agents are told: the guard's markers, the tickets, their terms. Several
-    /// tickets are separated by commas, in the same order.
-    fn gate_variables(&self, gates: &[Holding]) -> Vec<(String, String)> {
+    /// tickets are separated by commas, in the same order. An agent that only looks or stops leaves
+    /// nothing behind: it carries no marker, or the guard would end the very stop that is wanted.
+    fn gate_variables(&self, gates: &[Holding], action: &str) -> Vec<(String, String)> {
         if gates.is_empty() {
             return Vec::new();
         }
@@ -532,15 +533,18 @@ impl Daemon {
         };
         let terms = join(&|gate| gate.term.to_string());
         let markers = join(&|gate| marker(&self.state.instance, &gate.ticket, gate.term));
-        vec![
-            (MARKER_VARIABLE.to_owned(), markers),
+        let mut variables = vec![
             (
                 "INTERLOCK_TICKET".to_owned(),
                 join(&|gate| gate.ticket.clone()),
             ),
             ("INTERLOCK_TERM".to_owned(), terms.clone()),
             ("OCF_RESKEY_CRM_meta_ticket_term".to_owned(), terms),
-        ]
+        ];
+        if !matches!(action, "stop" | "monitor") {
+            variables.push((MARKER_VARIABLE.to_owned(), markers));
+        }
+        variables
     }
 }
 
