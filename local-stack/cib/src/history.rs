@@ -102,8 +102,7 @@ impl Cib {
     pub fn record_operation(&mut self, node_id: &str, uname: &str, record: &OperationRecord) {
         let state = self.node_state(node_id, uname);
         let existing = self.document.element(state).child("lrm").map(|l| l.key());
-        let lrm =
-            existing.unwrap_or_else(|| self.document.child_with_id(state, "lrm", node_id));
+        let lrm = existing.unwrap_or_else(|| self.document.child_with_id(state, "lrm", node_id));
         let resources = self.document.child_or_append(lrm, "lrm_resources");
         let resource = self
             .document

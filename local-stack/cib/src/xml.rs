@@ -199,26 +199,26 @@ impl<'a> Element<'a> {
     }
 
     /// The child elements with this tag name, in order.
-    pub fn children_named(self, name: &'a str) -> impl Iterator<Item = Element<'a>> + Clone {
+    pub fn children_named(self, name: &'a str) -> impl Iterator<Item = Self> + Clone {
         self.children().filter(move |c| c.name() == name)
     }
 
     /// The first child element with this tag name.
-    pub fn child(self, name: &str) -> Option<Element<'a>> {
+    pub fn child(self, name: &str) -> Option<Self> {
         self.children().find(|c| c.name() == name)
     }
 
     /// The parent element; none for the root.
-    pub fn parent(self) -> Option<Element<'a>> {
+    pub fn parent(self) -> Option<Self> {
         let parent = self.node().parent;
-        (parent != NONE).then_some(Element {
+        (parent != NONE).then_some(Self {
             document: self.document,
             id: ElementId(parent),
         })
     }
 
     /// This element and all below it, in document order.
-    pub fn descendants(self) -> impl Iterator<Item = Element<'a>> {
+    pub fn descendants(self) -> impl Iterator<Item = Self> {
         let document = self.document;
         let top = self.id.0;
         let mut next = top;

@@ -91,20 +91,11 @@ pub(crate) struct Action {
     pub(crate) target_rc: Option<i32>,
 }
 
-/// How far an edge has been judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EdgeState {
-    NotTested,
-    Tested,
-    Duplicate,
-}
-
 /// That one action comes before another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Edge {
     pub(crate) first: ActId,
     pub(crate) flags: Relation,
-    pub(crate) state: EdgeState,
     pub(crate) in_graph: bool,
 }
 
@@ -148,7 +139,6 @@ impl<'a> Plan<'a> {
         self.edges.push(Edge {
             first,
             flags,
-            state: EdgeState::NotTested,
             in_graph: false,
         });
         self.act[then].before.push(edge);

@@ -43,7 +43,6 @@ impl<'a> Plan<'a> {
             for rsc in self.top.clone() {
                 if health > 0 || !self.rsc[rsc].meta_true("allow-unhealthy-nodes") {
                     let location = self.loc.push(Location {
-                        id: "node-health",
                         rsc,
                         role: Role::Unknown,
                         probe_mode: ProbeMode::Always,

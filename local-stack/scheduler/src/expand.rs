@@ -10,7 +10,7 @@ pub(crate) const REPLICA: &str = "replica";
 /// The generated clone around a bundle's primitive.
 pub(crate) const INNER: &str = "inner-clone";
 
-const DEFAULT_PORT: &str = "3121";
+pub(crate) const DEFAULT_PORT: &str = "3121";
 
 /// The document with what it implies, or `None` if it implies nothing.
 pub(crate) fn expand(document: &Document) -> Option<Document> {
@@ -183,9 +183,4 @@ pub(crate) fn is_resource(element: Element<'_>) -> bool {
         element.name(),
         "primitive" | "group" | "clone" | "master" | "bundle"
     )
-}
-
-/// The port of connections that name none.
-pub(crate) fn default_port() -> &'static str {
-    DEFAULT_PORT
 }

@@ -127,9 +127,7 @@ impl<'a> Bundle<'a> {
             }
         }
         if self.inner.is_some() {
-            let port = self
-                .network("control-port")
-                .unwrap_or(expand::default_port());
+            let port = self.network("control-port").unwrap_or(expand::DEFAULT_PORT);
             self.ports.push((port, port));
         }
     }
@@ -291,9 +289,7 @@ impl<'a> Bundle<'a> {
         if let Some(net) = net {
             let _ = write!(out, " --net={net}");
         }
-        let port = self
-            .network("control-port")
-            .unwrap_or(expand::default_port());
+        let port = self.network("control-port").unwrap_or(expand::DEFAULT_PORT);
         let _ = write!(out, " -e PCMK_remote_port={port}");
         for mount in &self.mounts {
             let source = if mount.per_replica {
@@ -367,9 +363,7 @@ impl<'a> Bundle<'a> {
             let inner = self.inner.map_or("", Element::id);
             name = format!("pcmk-internal-{inner}:{number}-remote-{number}");
         }
-        let port = self
-            .network("control-port")
-            .unwrap_or(expand::default_port());
+        let port = self.network("control-port").unwrap_or(expand::DEFAULT_PORT);
         let connection = Connection {
             name: &name,
             launcher: container,

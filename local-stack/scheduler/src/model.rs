@@ -187,7 +187,6 @@ flags! { RscFlags:
     REMOTE_NESTING = 25,
     EXCLUSIVE_PROBES = 26,
     REMOTE_CONNECTION = 27,
-    DETECT_LOOP = 28,
     PROMOTION_ADDED = 29,
     PROMOTION_CONSTRAINED = 30,
 }
@@ -214,7 +213,6 @@ pub(crate) struct CloneData {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Replica {
-    pub(crate) offset: i32,
     pub(crate) container: RscId,
     pub(crate) ip: Option<RscId>,
     pub(crate) remote: Option<RscId>,
@@ -226,7 +224,6 @@ pub(crate) struct Replica {
 pub(crate) struct BundleData {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) per_host: i32,
-    pub(crate) promoted_max: i32,
     pub(crate) child: Option<RscId>,
 }
 
@@ -287,7 +284,6 @@ pub(crate) struct Resource<'a> {
     /// Position in a promotion order, and the score there.
     pub(crate) sort_index: i32,
     pub(crate) promotion_priority: i32,
-    pub(crate) order: i32,
 }
 
 impl Resource<'_> {

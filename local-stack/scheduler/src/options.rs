@@ -111,19 +111,6 @@ pub(crate) fn read(values: &Map<'_>, quorate: bool, panic: bool) -> Options {
         _ => "reboot",
     };
     let timeout = r.get("fencing-timeout", "stonith-timeout").unwrap_or("60s");
-    let placement = match r.get("placement-strategy", "").unwrap_or("default") {
-        "utilization" => Placement::Utilization,
-        "minimal" => Placement::Minimal,
-        "balanced" => Placement::Balanced,
-        _ => Placement::Default,
-    };
-    let health = match r.get("node-health-strategy", "").unwrap_or("none") {
-        "migrate-on-red" => HealthStrategy::MigrateOnRed,
-        "only-green" => HealthStrategy::OnlyGreen,
-        "progressive" => HealthStrategy::Progressive,
-        "custom" => HealthStrategy::Custom,
-        _ => HealthStrategy::None,
-    };
     let number = |name: &str| r.get(name, "").and_then(text::leading_int);
     Options {
         quorate,
@@ -153,13 +140,32 @@ pub(crate) fn read(values: &Map<'_>, quorate: bool, panic: bool) -> Options {
         stop_all: r.flag("stop-all-resources", "", false),
         stop_removed: r.flag("stop-removed-resources", "stop-orphan-resources", true),
         cancel_removed: r.flag("cancel-removed-actions", "stop-orphan-actions", true),
-        placement,
-        health,
+        placement: read_placement(&r),
+        health: read_health(&r),
         health_base: r.score("node-health-base", 0),
         health_green: r.score("node-health-green", 0),
         health_yellow: r.score("node-health-yellow", 0),
         health_red: r.score("node-health-red", -text::INFINITY),
         cluster_name: r.get("cluster-name", "").map(str::to_owned),
         unfencing: false,
+    }
+}
+
+fn read_placement(r: &Reader<'_, '_>) -> Placement {
+    match r.get("placement-strategy", "").unwrap_or("default") {
+        "utilization" => Placement::Utilization,
+        "minimal" => Placement::Minimal,
+        "balanced" => Placement::Balanced,
+        _ => Placement::Default,
+    }
+}
+
+fn read_health(r: &Reader<'_, '_>) -> HealthStrategy {
+    match r.get("node-health-strategy", "").unwrap_or("none") {
+        "migrate-on-red" => HealthStrategy::MigrateOnRed,
+        "only-green" => HealthStrategy::OnlyGreen,
+        "progressive" => HealthStrategy::Progressive,
+        "custom" => HealthStrategy::Custom,
+        _ => HealthStrategy::None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use cib::{Document, Element};
+use cib::Element;
 
 use crate::action::{Action, ActionOrdering, Relation};
 use crate::constraint::{Colocation, Location, TicketConstraint, TicketState};
@@ -16,7 +16,6 @@ use crate::words::{Word, Words};
 
 /// The state of a run.
 pub(crate) struct Plan<'a> {
-    pub(crate) document: &'a Document,
     pub(crate) root: Element<'a>,
     pub(crate) references: References<'a>,
     pub(crate) rsc_defaults: Option<Element<'a>>,
@@ -41,7 +40,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) edge_flags: HashMap<(ActId, ActId), Relation>,
     pub(crate) orderings: Vec<ActionOrdering>,
     pub(crate) col: Table<ColId, Colocation<'a>>,
-    pub(crate) loc: Table<LocId, Location<'a>>,
+    pub(crate) loc: Table<LocId, Location>,
     pub(crate) ticket_constraints: Vec<TicketConstraint>,
     pub(crate) tickets: BTreeMap<String, TicketState>,
     pub(crate) tags: HashMap<&'a str, Vec<&'a str>>,
@@ -201,20 +200,6 @@ impl<'a> Plan<'a> {
         self.by_id.get(id).copied()
     }
 
-    /// A resource for constraints: by identifier, or as history calls it, or without the number.
-    pub(crate) fn find_for_constraint(&self, id: &str) -> Option<RscId> {
-        self.find(id)
-    }
-
-    pub(crate) fn printable_id(&self, rsc: RscId) -> &str {
-        let r = &self.rsc[rsc];
-        if r.is(RscFlags::UNIQUE) {
-            &r.id
-        } else {
-            r.xml_id
-        }
-    }
-
     /// The innermost instance or the resource itself, with all of its descendants.
     pub(crate) fn descend(&self, rsc: RscId, visit: &mut dyn FnMut(RscId)) {
         visit(rsc);
@@ -232,12 +217,6 @@ impl<'a> Plan<'a> {
     pub(crate) fn set_recursive(&mut self, rsc: RscId, flag: RscFlags) {
         for r in self.with_descendants(rsc) {
             self.rsc[r].flags.set(flag);
-        }
-    }
-
-    pub(crate) fn clear_recursive(&mut self, rsc: RscId, flag: RscFlags) {
-        for r in self.with_descendants(rsc) {
-            self.rsc[r].flags.clear(flag);
         }
     }
 
@@ -479,18 +458,5 @@ impl<'a> Plan<'a> {
             && self
                 .find_node(&self.rsc[rsc].id.clone())
                 .is_some_and(|n| self.is_remote(n))
-    }
-
-    pub(crate) fn is_disabled(&self, rsc: RscId) -> bool {
-        let role = self.rsc[rsc]
-            .meta("target-role")
-            .and_then(crate::model::Role::parse);
-        match role {
-            Some(crate::model::Role::Stopped) => true,
-            Some(crate::model::Role::Unpromoted) => {
-                self.rsc[self.top_resource(rsc, false)].is(RscFlags::PROMOTABLE)
-            }
-            _ => false,
-        }
     }
 }

@@ -66,7 +66,6 @@ fn new_plan<'a>(
     let options = read_options(root, configuration, &references, inputs);
     let section = |name: &str| configuration.and_then(|c| c.child(name));
     Plan {
-        document,
         root,
         references,
         rsc_defaults: section("rsc_defaults"),

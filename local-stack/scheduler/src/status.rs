@@ -116,7 +116,7 @@ pub struct ResourceStatus {
     /// An address that it is reached at (of an instance in a container).
     pub address: Option<String>,
     /// What it consists of.
-    pub members: Vec<ResourceStatus>,
+    pub members: Vec<Self>,
 }
 
 impl<'a> Plan<'a> {
@@ -124,8 +124,7 @@ impl<'a> Plan<'a> {
         let top = self.top.iter().filter(|r| {
             let resource = &self.rsc[**r];
             // A guest's own connection says no more than the guest.
-            let implied =
-                resource.is(RscFlags::REMOTE_CONNECTION) && resource.launcher.is_some();
+            let implied = resource.is(RscFlags::REMOTE_CONNECTION) && resource.launcher.is_some();
             !implied && (!resource.is(RscFlags::REMOVED) || self.is_active(**r, false))
         });
         Status {
@@ -195,7 +194,9 @@ impl<'a> Plan<'a> {
             (Variant::Bundle, _) => {
                 let container = r.xml.children().find(|c| c.attr("image").is_some());
                 let image = container.and_then(|c| c.attr("image")).unwrap_or("");
-                ResourceKind::Bundle { image: image.to_owned() }
+                ResourceKind::Bundle {
+                    image: image.to_owned(),
+                }
             }
             (Variant::Group, _) => ResourceKind::Group,
             _ => {
@@ -229,10 +230,16 @@ impl<'a> Plan<'a> {
         let r = &self.rsc[rsc];
         let bundle = r.bundle.as_ref();
         let members = match bundle {
-            Some(bundle) => {
-                bundle.replicas.iter().map(|p| self.replica_status(rsc, *p)).collect()
-            }
-            None => r.children.iter().map(|c| self.resource_status(*c)).collect(),
+            Some(bundle) => bundle
+                .replicas
+                .iter()
+                .map(|p| self.replica_status(rsc, *p))
+                .collect(),
+            None => r
+                .children
+                .iter()
+                .map(|c| self.resource_status(*c))
+                .collect(),
         };
         let role = match self.role(rsc, true) {
             Role::Started if self.rsc[self.top_resource(rsc, false)].is(RscFlags::PROMOTABLE) => {

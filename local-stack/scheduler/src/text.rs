@@ -31,11 +31,12 @@ pub(crate) fn leading_int(value: &str) -> Option<i64> {
         return None;
     }
     let text = trimmed[..sign + digits].trim_start_matches('+');
-    Some(text.parse().unwrap_or(if text.starts_with('-') {
+    let limit = if text.starts_with('-') {
         i64::MIN
     } else {
         i64::MAX
-    }))
+    };
+    Some(text.parse().unwrap_or(limit))
 }
 
 /// A score: an integer or `[+-]INFINITY`, saturated; 0 if it is neither.

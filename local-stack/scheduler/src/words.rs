@@ -41,20 +41,14 @@ known! {
     CANCEL = 13, "cancel";
     DELETE = 14, "delete";
     LRM_DELETE = 15, "lrm_delete";
-    RELOAD = 16, "reload";
-    RELOAD_AGENT = 17, "reload-agent";
-    CLEAR_FAILCOUNT = 18, "clear_failcount";
-    STONITH = 19, "stonith";
-    SHUTDOWN = 20, "do_shutdown";
-    ONE_OR_MORE = 21, "one-or-more";
-    LOAD_STOPPED = 22, "load_stopped";
-    CLONE_ONE_OR_MORE = 23, "clone-one-or-more";
-    ON = 24, "on";
-    META_DATA = 25, "meta-data";
-    NOTIFIED_RUNNING = 26, "confirmed-post_notify_running";
-    NOTIFIED_STOPPED = 27, "confirmed-post_notify_stopped";
-    NOTIFIED_PROMOTED = 28, "confirmed-post_notify_promoted";
-    NOTIFIED_DEMOTED = 29, "confirmed-post_notify_demoted";
+    RELOAD_AGENT = 16, "reload-agent";
+    CLEAR_FAILCOUNT = 17, "clear_failcount";
+    STONITH = 18, "stonith";
+    SHUTDOWN = 19, "do_shutdown";
+    NOTIFIED_RUNNING = 20, "confirmed-post_notify_running";
+    NOTIFIED_STOPPED = 21, "confirmed-post_notify_stopped";
+    NOTIFIED_PROMOTED = 22, "confirmed-post_notify_promoted";
+    NOTIFIED_DEMOTED = 23, "confirmed-post_notify_demoted";
 }
 
 impl Default for Words {

@@ -12,14 +12,21 @@ const NOBODY: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 pub(crate) fn play(cib: &mut Cib, transition: &Transition, now: i64) -> String {
     let mut text = String::new();
     // Whatever the clock says, it is done after all that is recorded.
-    let recorded = cib.root().descendants().filter_map(|e| e.attr("last-rc-change")?.parse().ok());
+    let recorded = cib
+        .root()
+        .descendants()
+        .filter_map(|e| e.attr("last-rc-change")?.parse().ok());
     let now = recorded.max().unwrap_or(now).max(now);
     let ids: HashSet<u32> = transition.synapses.iter().map(|s| s.action.id).collect();
     let mut done: HashSet<u32> = HashSet::new();
     let mut waiting: Vec<&Synapse> = transition.synapses.iter().collect();
     waiting.sort_by_key(|s| std::cmp::Reverse(s.priority));
     while !waiting.is_empty() {
-        let ready = |s: &&Synapse| s.inputs.iter().all(|i| done.contains(i) || !ids.contains(i));
+        let ready = |s: &&Synapse| {
+            s.inputs
+                .iter()
+                .all(|i| done.contains(i) || !ids.contains(i))
+        };
         let (now_ready, later): (Vec<&Synapse>, Vec<&Synapse>) =
             waiting.into_iter().partition(ready);
         if now_ready.is_empty() {
@@ -51,15 +58,25 @@ fn describe(action: &Action, text: &mut String) {
         }
         ActionKind::Cluster => {
             let rsc = action.resource.as_ref().map_or("", |r| r.id.as_str());
-            writeln!(text, "  * Cluster action:  {} for {rsc} on {node}", action.operation)
+            writeln!(
+                text,
+                "  * Cluster action:  {} for {rsc} on {node}",
+                action.operation
+            )
         }
         ActionKind::Resource => {
             let resource = action.resource.as_ref();
             let id = resource.map_or("", |r| r.long_id.as_ref().unwrap_or(&r.id));
-            let interval =
-                if action.interval_ms > 0 { format!("={}", action.interval_ms) } else { String::new() };
+            let interval = if action.interval_ms > 0 {
+                format!("={}", action.interval_ms)
+            } else {
+                String::new()
+            };
             let operation = &action.operation;
-            writeln!(text, "  * Resource action: {id:<15} {operation}{interval} on {node}")
+            writeln!(
+                text,
+                "  * Resource action: {id:<15} {operation}{interval} on {node}"
+            )
         }
     };
 }
@@ -77,7 +94,10 @@ fn remembered(cib: &Cib, node: &str, action: &Action) -> String {
         return String::new();
     };
     let names = [Some(&resource.id), resource.long_id.as_ref()];
-    let known = names.into_iter().flatten().find(|n| history(cib, node, n).is_some());
+    let known = names
+        .into_iter()
+        .flatten()
+        .find(|n| history(cib, node, n).is_some());
     known.unwrap_or(&resource.id).clone()
 }
 
@@ -90,7 +110,9 @@ fn record(cib: &mut Cib, action: &Action, now: i64) {
     }
     let name = remembered(cib, &node.uname, action);
     let last = history(cib, &node.uname, &name).map_or(0, |entry| {
-        let calls = entry.children().filter_map(|op| op.attr("call-id")?.parse::<i32>().ok());
+        let calls = entry
+            .children()
+            .filter_map(|op| op.attr("call-id")?.parse::<i32>().ok());
         calls.max().unwrap_or(0)
     });
     let operation = match action.operation.as_str() {
@@ -132,7 +154,9 @@ fn forget_pending(cib: &mut Cib, node: &str, resource: &str) {
     let Some(entry) = history(cib, node, resource) else {
         return;
     };
-    let pending = entry.children().filter(|op| op.attr("op-status") == Some("-1"));
+    let pending = entry
+        .children()
+        .filter(|op| op.attr("op-status") == Some("-1"));
     for key in pending.map(Element::key).collect::<Vec<_>>() {
         cib.document_mut().remove(key);
     }
@@ -153,7 +177,12 @@ fn fence(cib: &mut Cib, action: &Action) {
     }
     let id = node_state_id(cib, &node.uname).unwrap_or_else(|| node.id.clone());
     let state = cib.node_state(&id, &node.uname);
-    let lost = [("in_ccm", "false"), ("crmd", "offline"), ("join", "down"), ("expected", "down")];
+    let lost = [
+        ("in_ccm", "false"),
+        ("crmd", "offline"),
+        ("join", "down"),
+        ("expected", "down"),
+    ];
     for (name, value) in lost {
         cib.document_mut().set_attr(state, name, value);
     }

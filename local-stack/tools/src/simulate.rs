@@ -1,5 +1,6 @@
 //! `crm_simulate`: what a cluster would do in a given state.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +35,11 @@ pub fn crm_simulate(arguments: impl Iterator<Item = String>) -> ExitCode {
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options::default();
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || {
+            arguments
+                .next()
+                .ok_or_else(|| format!("{argument} needs a value"))
+        };
         match argument.as_str() {
             "-x" | "--xml-file" => options.xml_file = Some(value()?),
             "-G" | "--save-graph" => options.save_graph = Some(value()?),
@@ -45,7 +50,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "-t" | "--set-datetime" => {
                 let text = value()?;
                 let at = text.parse().ok().or_else(|| scheduler::parse_time(&text));
-                options.now = Some(at.ok_or(format!("'{text}' is no date"))?);
+                options.now = Some(at.ok_or_else(|| format!("'{text}' is no date"))?);
             }
             "-S" | "--simulate" => options.run = true,
             "-Q" | "--quiet" => options.quiet = true,
@@ -73,7 +78,16 @@ fn run(options: &Options) -> Result<(), String> {
     let inputs = Inputs { now, grants: None };
     let mut text = String::new();
     if !options.quiet {
-        describe(&scheduler::status(&cib, &inputs), "Current cluster status:", &mut text);
+        let before = scheduler::status(&cib, &inputs);
+        let (all, disabled, blocked) = crate::status_text::counts(&before);
+        if disabled + blocked > 0 {
+            let _ = writeln!(
+                text,
+                "{disabled} of {all} resource instances DISABLED and {blocked} BLOCKED from further \
+                 action due to failure\n"
+            );
+        }
+        describe(&before, "Current cluster status:", &mut text);
     }
     let transition = scheduler::simulate(&cib, &inputs);
     if let Some(file) = &options.save_graph {
@@ -90,10 +104,15 @@ fn run(options: &Options) -> Result<(), String> {
             text.push_str(&done);
             text.push('\n');
         }
-        describe(&scheduler::status(&cib, &inputs), "Revised Cluster Status:", &mut text);
+        describe(
+            &scheduler::status(&cib, &inputs),
+            "Revised Cluster Status:",
+            &mut text,
+        );
     }
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).map_err(|e| format!("output: {e}"))
+    out.write_all(text.as_bytes())
+        .map_err(|e| format!("output: {e}"))
 }
 
 fn describe(status: &Status, title: &str, text: &mut String) {

@@ -17,7 +17,7 @@ pub fn status_text(status: &Status) -> String {
 }
 
 /// How many primitives are disabled, and how many blocked.
-pub fn counts(status: &Status) -> (usize, usize, usize) {
+pub(crate) fn counts(status: &Status) -> (usize, usize, usize) {
     fn count(resource: &ResourceStatus, total: &mut (usize, usize, usize)) {
         if resource.members.is_empty() {
             total.0 += 1;
@@ -59,8 +59,14 @@ fn node_state(node: &NodeStatus) -> &'static str {
 
 fn write_nodes(status: &Status, text: &mut String) {
     let mut lists: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    let titles =
-        ["Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline", "GuestOFFLINE"];
+    let titles = [
+        "Online",
+        "OFFLINE",
+        "RemoteOnline",
+        "RemoteOFFLINE",
+        "GuestOnline",
+        "GuestOFFLINE",
+    ];
     for node in &status.nodes {
         let alone = node.unclean
             || node.pending
@@ -91,15 +97,25 @@ fn write_nodes(status: &Status, text: &mut String) {
             NodeRole::Remote => 2,
             NodeRole::Guest => 4,
         };
-        lists.entry(place + usize::from(!node.online)).or_default().push(&node.name);
+        lists
+            .entry(place + usize::from(!node.online))
+            .or_default()
+            .push(&node.name);
     }
     for (place, names) in lists {
-        item(2, &format!("{}: [ {} ]", titles[place], names.join(" ")), text);
+        item(
+            2,
+            &format!("{}: [ {} ]", titles[place], names.join(" ")),
+            text,
+        );
     }
 }
 
 fn is_disabled(resource: &ResourceStatus) -> bool {
-    resource.target_role.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("stopped"))
+    resource
+        .target_role
+        .as_deref()
+        .is_some_and(|r| r.eq_ignore_ascii_case("stopped"))
 }
 
 fn exit_code_text(code: i64) -> &'static str {
@@ -143,15 +159,24 @@ fn primitive_line(status: &Status, resource: &ResourceStatus) -> String {
             line.push_str(" Promoted");
         }
     } else {
-        let _ = write!(line, " {}", pending_role(resource.pending.as_deref()).unwrap_or(resource.role));
+        let _ = write!(
+            line,
+            " {}",
+            pending_role(resource.pending.as_deref()).unwrap_or(resource.role)
+        );
     }
-    let node = resource.node.filter(|_| resource.nodes.len() <= 1).map(|n| &status.nodes[n]);
+    let node = resource
+        .node
+        .filter(|_| resource.nodes.len() <= 1)
+        .map(|n| &status.nodes[n]);
     if let Some(node) = node {
         let _ = write!(line, " {}", node.name);
     }
     if resource.role == "Stopped"
-        && let Some((_, code)) =
-            resource.failed_probes.iter().find(|(n, _)| resource.node.is_none_or(|at| at == *n))
+        && let Some((_, code)) = resource
+            .failed_probes
+            .iter()
+            .find(|(n, _)| resource.node.is_none_or(|at| at == *n))
     {
         let _ = write!(line, " ({}) ", exit_code_text(*code));
     }
@@ -160,8 +185,11 @@ fn primitive_line(status: &Status, resource: &ResourceStatus) -> String {
         let _ = write!(line, " ({})", flags.join(", "));
     }
     if resource.nodes.len() > 1 {
-        let names: Vec<&str> =
-            resource.nodes.iter().map(|n| status.nodes[*n].name.as_str()).collect();
+        let names: Vec<&str> = resource
+            .nodes
+            .iter()
+            .map(|n| status.nodes[*n].name.as_str())
+            .collect();
         let _ = write!(line, " [ {} ]", names.join(" "));
     }
     line
@@ -175,7 +203,12 @@ fn primitive_flags(resource: &ResourceStatus, node: Option<&NodeStatus>) -> Vec<
     if resource.pending.as_deref() == Some("monitor") {
         flags.push("Monitoring");
     }
-    match resource.target_role.as_deref().map(str::to_ascii_lowercase).as_deref() {
+    match resource
+        .target_role
+        .as_deref()
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         Some("stopped") => flags.push("disabled"),
         Some("unpromoted" | "slave") if matches!(resource.role, "Unpromoted" | "Promoted") => {
             flags.push("target-role:Unpromoted");
@@ -209,28 +242,55 @@ fn suffixes(resource: &ResourceStatus, first: &[&'static str]) -> String {
     } else if !resource.managed {
         words.push("unmanaged");
     }
-    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", words.join(", "))
+    }
 }
 
 fn write_resource(status: &Status, resource: &ResourceStatus, depth: usize, text: &mut String) {
     match &resource.kind {
         ResourceKind::Primitive(..) => item(depth, &primitive_line(status, resource), text),
         ResourceKind::Group => {
-            let line = format!("Resource Group: {}{}:", resource.id, suffixes(resource, &[]));
+            let line = format!(
+                "Resource Group: {}{}:",
+                resource.id,
+                suffixes(resource, &[])
+            );
             item(depth, &line, text);
             for member in &resource.members {
                 write_resource(status, member, depth + 1, text);
             }
         }
-        ResourceKind::Clone { of, promotable, max, allowed } => {
+        ResourceKind::Clone {
+            of,
+            promotable,
+            max,
+            allowed,
+        } => {
             let first: &[&'static str] = if *promotable { &["promotable"] } else { &[] };
-            let line = format!("Clone Set: {} [{of}]{}:", resource.id, suffixes(resource, first));
+            let line = format!(
+                "Clone Set: {} [{of}]{}:",
+                resource.id,
+                suffixes(resource, first)
+            );
             item(depth, &line, text);
             let max = usize::try_from(*max).unwrap_or(0);
-            write_instances(status, resource, (*promotable, max, allowed), depth + 1, text);
+            write_instances(
+                status,
+                resource,
+                (*promotable, max, allowed),
+                depth + 1,
+                text,
+            );
         }
         ResourceKind::Bundle { image } => {
-            let set = if resource.members.len() > 1 { " set" } else { "" };
+            let set = if resource.members.len() > 1 {
+                " set"
+            } else {
+                ""
+            };
             let line = format!(
                 "Container bundle{set}: {} [{image}]{}:",
                 resource.id,
@@ -252,6 +312,32 @@ fn is_pending(resource: &ResourceStatus) -> bool {
     resource.pending.as_deref().is_some_and(|p| p != "probe")
 }
 
+/// How an instance of a clone is shown.
+enum Way {
+    Alone,
+    Listed(usize),
+    Hidden,
+}
+
+fn way_to_show(status: &Status, unique: bool, instance: &ResourceStatus) -> Way {
+    let (some, all) = instance.active;
+    let odd = |r: &ResourceStatus| r.removed || r.failed || !r.managed;
+    let lost = |n: &NodeStatus| !n.online && n.unclean;
+    let alone = if unique {
+        some || !instance.removed
+    } else {
+        is_pending(instance)
+    };
+    match instance.nodes.as_slice() {
+        _ if alone => Way::Alone,
+        _ if unique || !some => Way::Hidden,
+        [place] if all && !any(instance, &odd) && !lost(&status.nodes[*place]) => {
+            Way::Listed(*place)
+        }
+        _ => Way::Alone,
+    }
+}
+
 /// Instances that are as they should be are listed by node, the others one by one.
 fn write_instances(
     status: &Status,
@@ -263,42 +349,20 @@ fn write_instances(
     let mut promoted = Vec::new();
     let mut started = Vec::new();
     for instance in &clone.members {
-        let (some, all) = instance.active;
-        let odd = |r: &ResourceStatus| r.removed || r.failed || !r.managed;
-        let alone = if clone.unique {
-            some || !instance.removed
-        } else if is_pending(instance) {
-            true
-        } else if !some {
-            false
-        } else {
-            let place = match instance.nodes.as_slice() {
-                [one] => Some(*one),
-                _ => None,
-            };
-            let lost = |n: &NodeStatus| !n.online && n.unclean;
-            match place {
-                Some(place)
-                    if all && !any(instance, &odd) && !lost(&status.nodes[place]) =>
-                {
-                    if instance.role == "Promoted" {
-                        promoted.push(place);
-                    } else {
-                        started.push(place);
-                    }
-                    false
-                }
-                _ => true,
-            }
-        };
-        if alone {
-            write_resource(status, instance, depth, text);
+        match way_to_show(status, clone.unique, instance) {
+            Way::Alone => write_resource(status, instance, depth, text),
+            Way::Listed(place) if instance.role == "Promoted" => promoted.push(place),
+            Way::Listed(place) => started.push(place),
+            Way::Hidden => {}
         }
     }
     let active = promoted.len() + started.len();
     let names = |mut places: Vec<usize>| {
         places.sort_unstable();
-        let names: Vec<&str> = places.iter().map(|p| status.nodes[*p].name.as_str()).collect();
+        let names: Vec<&str> = places
+            .iter()
+            .map(|p| status.nodes[*p].name.as_str())
+            .collect();
         names.join(" ")
     };
     if !promoted.is_empty() {
@@ -316,7 +380,11 @@ fn write_instances(
     if clone.unique || max <= active {
         return;
     }
-    let disabled = if is_disabled(clone) { "Stopped (disabled)" } else { "Stopped" };
+    let disabled = if is_disabled(clone) {
+        "Stopped (disabled)"
+    } else {
+        "Stopped"
+    };
     let mut stopped: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for place in allowed.iter().filter(|p| !clone.nodes.contains(p)) {
         let mut probes = clone.members.iter().flat_map(|m| &m.failed_probes);

@@ -67,7 +67,7 @@ impl Recordings {
         let recorded = self.read(&format!("exp/{}.exp", case.name))?;
         let cib = Cib::parse(&input, Some(&case.name)).map_err(|e| e.to_string())?;
         let now = match &case.time {
-            Some(time) => scheduler::parse_time(time).ok_or(format!("no time: {time}"))?,
+            Some(time) => scheduler::parse_time(time).ok_or_else(|| format!("no time: {time}"))?,
             None => tools::recorded_time(&cib).unwrap_or(SOME_TIME),
         };
         let inputs = Inputs { now, grants: None };

@@ -10,13 +10,8 @@ use crate::text::INFINITY;
 impl<'a> Plan<'a> {
     pub(super) fn assign_bundle(&mut self, rsc: RscId, stop_if_fail: bool) -> Option<NodeId> {
         self.rsc[rsc].flags.set(RscFlags::ASSIGNING);
-        let Some((replicas, child)) = self.rsc[rsc]
-            .bundle
-            .as_ref()
-            .map(|b| (b.replicas.clone(), b.child))
-        else {
-            return None;
-        };
+        let bundle = self.rsc[rsc].bundle.as_ref()?;
+        let (replicas, child) = (bundle.replicas.clone(), bundle.child);
         let mut containers = self.instances(rsc);
         self.sort_instances(&mut containers);
         let total = i32::try_from(replicas.len()).unwrap_or(i32::MAX);

@@ -128,7 +128,6 @@ impl<'a> Plan<'a> {
                 order
             }
         });
-        drop(plan);
         self.rsc[clone].children = instances;
         self.rsc[clone].flags.clear(RscFlags::UPDATING_NODES);
     }

@@ -92,7 +92,7 @@ impl<'a> Plan<'a> {
         };
         if let Some(role) = location_role(role.or_else(|| element.attr("role"))) {
             let nodes = vec![(node, text::parse_score(score))];
-            self.new_location(element.id(), rsc, element, role, nodes);
+            self.new_location(rsc, element, role, nodes);
         }
     }
 
@@ -137,7 +137,7 @@ impl<'a> Plan<'a> {
             };
             nodes.insert(0, (node, score));
         }
-        self.new_location(rule.id(), rsc, element, role, nodes);
+        self.new_location(rsc, element, role, nodes);
     }
 
     fn score_attribute(&self, rsc: RscId, node: NodeId, name: &str) -> Option<i32> {
@@ -150,7 +150,6 @@ impl<'a> Plan<'a> {
 
     fn new_location(
         &mut self,
-        id: &'a str,
         rsc: RscId,
         element: Element<'a>,
         role: Role,
@@ -165,7 +164,6 @@ impl<'a> Plan<'a> {
             self.rsc[rsc].flags.set(RscFlags::EXCLUSIVE_PROBES);
         }
         let location = self.loc.push(Location {
-            id,
             rsc,
             role,
             probe_mode,

@@ -11,7 +11,7 @@ pub(crate) use colocation::NewColocation;
 use cib::Element;
 
 use crate::ids::{NodeId, RscId};
-use crate::model::{ProbeMode, Role, Variant};
+use crate::model::{ProbeMode, Role};
 use crate::plan::Plan;
 
 /// That one resource shall (or shall not) be where another is.
@@ -31,8 +31,7 @@ pub(crate) struct Colocation<'a> {
 
 /// Where a resource would rather be.
 #[derive(Debug, Clone)]
-pub(crate) struct Location<'a> {
-    pub(crate) id: &'a str,
+pub(crate) struct Location {
     pub(crate) rsc: RscId,
     pub(crate) role: Role,
     pub(crate) probe_mode: ProbeMode,
@@ -89,10 +88,6 @@ impl<'a> Plan<'a> {
                 .find(|r| self.rsc[*r].xml_id == id || self.rsc[*r].clone_name == Some(id))
         })?;
         Some(self.top_resource(instance, false))
-    }
-
-    pub(crate) fn is_collective(&self, rsc: RscId) -> bool {
-        self.rsc[rsc].variant != Variant::Primitive
     }
 }
 

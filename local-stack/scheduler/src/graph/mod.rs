@@ -3,7 +3,7 @@
 mod details;
 mod inputs;
 
-use crate::action::{ActFlags, EdgeState};
+use crate::action::ActFlags;
 use crate::ids::{ActId, Id as _, RscId};
 use crate::model::Variant;
 use crate::plan::Plan;
@@ -98,10 +98,7 @@ impl<'a> Plan<'a> {
                     last.flags.set(this.flags);
                     last.in_graph |= this.in_graph;
                 }
-                _ => {
-                    self.edges[edge as usize].state = EdgeState::Tested;
-                    merged.push(edge);
-                }
+                _ => merged.push(edge),
             }
         }
         merged.reverse();

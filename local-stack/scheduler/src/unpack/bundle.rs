@@ -16,7 +16,7 @@ const REPLICA_SCORE: i32 = 500;
 impl<'a> Plan<'a> {
     pub(crate) fn unpack_bundle(&mut self, rsc: RscId) -> bool {
         let element = self.rsc[rsc].xml;
-        let Some((_, per_host, promoted_max, _)) = crate::expand_bundle::counts(element) else {
+        let Some((_, per_host, _, _)) = crate::expand_bundle::counts(element) else {
             return false;
         };
         let number = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
@@ -46,13 +46,11 @@ impl<'a> Plan<'a> {
         let mut data = BundleData {
             replicas: Vec::new(),
             per_host: number(per_host),
-            promoted_max: number(promoted_max),
             child,
         };
         for (offset, element) in replicas.enumerate() {
             let instance = instances.get(offset).copied();
-            let offset = i32::try_from(offset).unwrap_or(0);
-            let Some(replica) = self.unpack_replica(rsc, element, offset, instance) else {
+            let Some(replica) = self.unpack_replica(rsc, element, instance) else {
                 return false;
             };
             data.replicas.push(replica);
@@ -79,11 +77,9 @@ impl<'a> Plan<'a> {
         &mut self,
         bundle: RscId,
         element: Element<'a>,
-        offset: i32,
         child: Option<RscId>,
     ) -> Option<Replica> {
         let mut replica = Replica {
-            offset,
             container: bundle,
             ip: None,
             remote: None,

@@ -532,7 +532,7 @@ fn active_range(entries: &[Element<'_>]) -> (i64, i64) {
 
 /// A stable merge sort: the comparison is not transitive, so the algorithm matters.
 fn sort_entries(entries: &mut [Element<'_>]) {
-    crate::text::merge_sort(entries, &|a, b| compare_entries(*a, *b, true));
+    text::merge_sort(entries, &|a, b| compare_entries(*a, *b, true));
 }
 
 fn call_id(entry: Element<'_>) -> i64 {

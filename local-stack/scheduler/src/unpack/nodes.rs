@@ -155,7 +155,7 @@ impl<'a> Plan<'a> {
             let site = attrs
                 .get("site-name")
                 .cloned()
-                .or(cluster_name.map(Cow::Owned));
+                .or_else(|| cluster_name.map(Cow::Owned));
             if let Some(site) = site {
                 attrs.insert(Cow::Borrowed("#site-name"), site);
             }

@@ -127,7 +127,6 @@ impl<'a> Plan<'a> {
             bundle: None,
             sort_index: -1,
             promotion_priority: 0,
-            order: 0,
         }
     }
 

@@ -184,7 +184,7 @@ impl<'a> Plan<'a> {
             return Changed::default();
         };
         if let Some(rsc) = self.act[first].rsc
-            && self.interleaved(first, then, rsc, collective)
+            && self.interleaved(then, rsc, collective)
         {
             return self.update_interleaved((first, rsc), (then, collective), update);
         }
@@ -217,7 +217,7 @@ impl<'a> Plan<'a> {
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
     }
 
-    fn interleaved(&self, first: ActId, then: ActId, a: RscId, b: RscId) -> bool {
+    fn interleaved(&self, then: ActId, a: RscId, b: RscId) -> bool {
         if a == b || !self.is_collective_of_instances(a) || !self.is_collective_of_instances(b) {
             return false;
         }
