@@ -16,7 +16,7 @@ const PACKAGES: [&str; 5] = [
     "arbitrator",
     "local-stack",
     "guard",
-    "ticket-cli",
+    "ticket",
 ];
 
 fn build(demo: &Path) {
