@@ -4,6 +4,7 @@ mod graph_xml;
 mod play;
 mod simulate;
 mod status_text;
+mod summary;
 
 pub use graph_xml::graph_xml;
 pub use simulate::{crm_simulate, recorded_time};

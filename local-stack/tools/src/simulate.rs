@@ -9,6 +9,7 @@ use cib::Cib;
 use scheduler::{Inputs, Status};
 
 use crate::play::play;
+use crate::summary::summary;
 
 /// What was asked for.
 #[derive(Debug, Default)]
@@ -77,8 +78,8 @@ fn run(options: &Options) -> Result<(), String> {
         .unwrap_or_else(|| i64::try_from(clock()).unwrap_or(0));
     let inputs = Inputs { now, grants: None };
     let mut text = String::new();
+    let before = scheduler::status(&cib, &inputs);
     if !options.quiet {
-        let before = scheduler::status(&cib, &inputs);
         let (all, disabled, blocked) = crate::status_text::counts(&before);
         if disabled + blocked > 0 {
             let _ = writeln!(
@@ -92,6 +93,11 @@ fn run(options: &Options) -> Result<(), String> {
     let transition = scheduler::simulate(&cib, &inputs);
     if let Some(file) = &options.save_graph {
         std::fs::write(file, crate::graph_xml(&transition)).map_err(|e| format!("{file}: {e}"))?;
+    }
+    if !options.quiet {
+        text.push_str("Transition Summary:\n");
+        text.push_str(&summary(&before, &transition));
+        text.push('\n');
     }
     if options.run {
         let mut cib = cib;
