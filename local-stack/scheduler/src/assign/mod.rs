@@ -9,6 +9,7 @@ mod nodes;
 mod primitive;
 mod promotable;
 mod promotion_score;
+mod relevant;
 mod sort;
 mod utilization;
 

@@ -179,12 +179,9 @@ impl<'a> Plan<'a> {
         };
         let from = ends(self, dependents, false);
         let to = ends(self, primaries, true);
-        let first = from.first().copied();
-        let shared = (!all(dependents)).then_some(first).flatten();
         for &dependent in &from {
             for &primary in &to {
                 let roles = (dependents.role, primaries.role);
-                let _ = shared;
                 self.colocate_pair((dependent, primary), roles, score, influence);
             }
         }

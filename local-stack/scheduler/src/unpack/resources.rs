@@ -7,7 +7,7 @@ use std::rc::Rc;
 use cib::Element;
 
 use super::nodes::is_connection;
-use crate::ids::{Id as _, RscId};
+use crate::ids::RscId;
 use crate::model::{Map, MultiplyActive, NodeKind, OpConfig, Resource, Role, RscFlags, Variant};
 use crate::options::NoQuorum;
 use crate::plan::Plan;
@@ -496,7 +496,6 @@ impl<'a> Plan<'a> {
         }
         flags.set(RscFlags::REMOVED);
         self.top.push(rsc);
-        let _ = rsc.at();
         Some(rsc)
     }
 }
