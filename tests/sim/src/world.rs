@@ -263,6 +263,12 @@ impl World {
         let node = &mut self.members[index];
         node.life += 1;
         node.process = Some(participant);
+        if let Some(site) = self.sites.get_mut(index) {
+            // What the run before it said, and waited for, died with it: a stack that restarts
+            // hears nothing of that from this one.
+            site.told.fill(None);
+            site.stops.fill(None);
+        }
         self.trace(|| format!("m{member} starts"));
         for other in 0..self.members.len() as u16 {
             if other != member {
