@@ -232,6 +232,9 @@ impl Participant {
         if now >= round.base.after(lifetime) {
             return self.attempt_failed(t, Reason::Mute);
         }
+        if self.grant_overtaken(t) {
+            return self.attempt_failed(t, Reason::Passed);
+        }
         if now < round.resend_at {
             return;
         }
@@ -366,6 +369,9 @@ impl Participant {
         if round.agreed.len() < majority {
             return;
         }
+        if self.grant_overtaken(t) {
+            return self.attempt_failed(t, Reason::Passed);
+        }
         let proposal = std::mem::replace(&mut self.tickets[t].proposal, Proposal::Idle);
         let Proposal::Accepting { round, offer } = proposal else {
             return;
@@ -395,6 +401,19 @@ impl Participant {
             now
         };
         self.on_chosen(t, round.wish, &accepted, lease.then_some(base));
+    }
+
+    /// Whether a grant that is being agreed here has a successor already: somebody completed it
+    /// and went on, as a revoke does. Late answers would still make a majority of it, and they
+    /// would be no lie, but nothing may start under a term that this member knows is revoked.
+    fn grant_overtaken(&self, t: usize) -> bool {
+        let ticket = &self.tickets[t];
+        let Proposal::Accepting { round, offer } = &ticket.proposal else {
+            return false;
+        };
+        let place = (offer.accepted.ballot, offer.accepted.seq);
+        let newer = |known: &Accepted| (known.ballot, known.seq) > place;
+        matches!(round.wish, Wish::Acquire(_)) && ticket.known.as_ref().is_some_and(newer)
     }
 
     pub(crate) fn on_refused(

@@ -1,5 +1,7 @@
 //! Grant, renewal, lapse, takeover, revoke: the life of a ticket.
 
+use std::time::Duration;
+
 use crate::world::*;
 use ticket_protocol::{Outcome, PhaseKind, Why};
 
@@ -141,6 +143,38 @@ fn revoke_then_grant_elsewhere_waits_for_the_lease() {
     let outcome = world.run_while_pending(id);
     assert!(done(&outcome), "{outcome:?}\n{}", world.story());
     assert_eq!(world.running(), Some(B));
+}
+
+#[test]
+fn nothing_starts_under_a_term_that_is_known_to_be_revoked() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    let id = world.revoke(A, secs(30));
+    world.run_while_pending(id);
+    world.isolate(B);
+    let grant = world.grant(A, A);
+    world.run_for(Duration::from_millis(3));
+    // The arbitrator promises the grant's ballot, and passes it for the revoke before the grant
+    // comes: of the grant only A's own acceptor knows, and the revoke is made from that.
+    let revoke = world.revoke(ARB, Duration::from_millis(300));
+    let outcome = world.run_while_pending(revoke);
+    assert!(
+        matches!(outcome, Outcome::Pending { holder: A, .. }),
+        "{outcome:?}\n{}",
+        world.story()
+    );
+    // B would still accept the grant, and so make a majority of it.
+    world.heal();
+    let outcome = world.run_while_pending(grant);
+    assert!(
+        matches!(outcome, Outcome::Unknown { .. }),
+        "{outcome:?}\n{}",
+        world.story()
+    );
+    world.run_for(secs(60));
+    assert_eq!(world.running(), None, "{}", world.story());
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
 }
 
 #[test]
