@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
             probe_mode: n.probe_mode,
         };
         let nodes = self.parent_scores(instance, nodes);
-        nodes[node.at()].score
+        nodes.get(node.at()).map_or(0, |slot| slot.score)
     }
 
     fn any_failed(&self, rsc: RscId) -> bool {

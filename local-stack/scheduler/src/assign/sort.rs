@@ -28,7 +28,8 @@ impl<'a> Plan<'a> {
             self.add_colocated_scores(rsc, Some(rsc), &mut scores[rsc.at()], None, 1.0, merge);
         }
         let score = |rsc: RscId, node: Option<NodeId>| {
-            let slot = node.zip(scores[rsc.at()].as_ref()).map(|(n, s)| s[n.at()]);
+            let slots = node.zip(scores[rsc.at()].as_ref());
+            let slot = slots.and_then(|(n, slots)| slots.get(n.at()));
             slot.filter(|s| s.present).map_or(-INFINITY, |s| s.score)
         };
         text::merge_sort(&mut top, &|a, b| {
