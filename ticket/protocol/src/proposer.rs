@@ -334,9 +334,7 @@ impl Participant {
             highest,
         );
         let replaces = best.as_ref().map(|best| (best.ballot, best.seq));
-        if let Some(best) = best {
-            self.learn(t, best);
-        }
+        self.learn_majority(t, round.ballot, best);
         self.touch(t);
         match change {
             Some(change) => {

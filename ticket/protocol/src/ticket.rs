@@ -20,6 +20,8 @@ pub(crate) struct Ticket {
     pub(crate) known: Option<Accepted>,
     /// When `known` was heard of.
     pub(crate) known_since: Time,
+    /// The last ballot of ours that a majority promised: nothing older is news.
+    pub(crate) read_at: Ballot,
     /// The highest ballot counter heard of.
     pub(crate) ballot_seen: u64,
     pub(crate) proposal: Proposal,
@@ -66,6 +68,7 @@ impl Ticket {
             changed_at: 0,
             known: None,
             known_since: Time::ZERO,
+            read_at: Ballot::default(),
             ballot_seen: 0,
             proposal: Proposal::Idle,
             lead: None,

@@ -346,6 +346,9 @@ impl Participant {
     pub(crate) fn learn(&mut self, t: usize, accepted: Accepted) {
         let ticket = &mut self.tickets[t];
         let key = (accepted.ballot, accepted.seq);
+        if accepted.ballot < ticket.read_at {
+            return;
+        }
         if ticket
             .known
             .as_ref()
@@ -379,5 +382,23 @@ impl Participant {
                 phase,
             });
         }
+    }
+
+    /// Takes note of what a majority that promised a ballot has. Whatever else was heard of below
+    /// that ballot was never chosen and never will be: it may have been lost with the only memory
+    /// that had it, and would be believed for ever.
+    pub(crate) fn learn_majority(&mut self, t: usize, ballot: Ballot, best: Option<Accepted>) {
+        let ticket = &mut self.tickets[t];
+        let place = |accepted: &Accepted| (accepted.ballot, accepted.seq);
+        let never = |known: &Accepted| {
+            known.ballot < ballot && Some(place(known)) > best.as_ref().map(place)
+        };
+        if ticket.known.as_ref().is_some_and(never) {
+            ticket.known = None;
+        }
+        if let Some(best) = best {
+            self.learn(t, best);
+        }
+        self.tickets[t].read_at = ballot;
     }
 }

@@ -1,7 +1,9 @@
 //! Restarts, lost and rolled-back memories, manual tickets.
 
+use std::time::Duration;
+
 use crate::world::*;
-use ticket_protocol::{Command, Outcome, Restored, TicketConfig, Voting, Why};
+use ticket_protocol::{Command, Outcome, PhaseKind, Restored, TicketConfig, Voting, Why};
 
 fn granted() -> World {
     let mut world = World::new(auto());
@@ -216,4 +218,36 @@ fn a_restarted_manual_holder_goes_on() {
     world.run_for(secs(10));
     assert_eq!(world.running(), Some(A), "{}", world.story());
     assert_eq!(world.terms.len(), 1);
+}
+
+#[test]
+fn a_value_lost_with_the_only_memory_of_it_is_not_believed_for_ever() {
+    let mut world = granted();
+    let id = world.revoke(A, secs(30));
+    world.run_while_pending(id);
+    world.cut(A, B);
+    world.grant(A, A);
+    world.run_for(Duration::from_millis(15));
+    // The arbitrator has promised, and A's own acceptor has the grant. Nobody else gets it, but B
+    // hears of it when it asks.
+    world.isolate(A);
+    world.run_for(Duration::from_millis(5));
+    world.heal();
+    world.grant(B, A);
+    world.run_for(Duration::from_millis(12));
+    world.isolate(A);
+    assert_eq!(
+        world.view(B).tickets[0].phase,
+        PhaseKind::Granted,
+        "{}",
+        world.story()
+    );
+    world.lose_disk(A);
+    world.heal();
+    world.run_for(secs(120));
+    for m in [A, B] {
+        let phase = world.view(m).tickets[0].phase;
+        assert_eq!(phase, PhaseKind::Revoked, "{m:?}\n{}", world.story());
+    }
+    assert_eq!(world.running(), None, "{}", world.story());
 }
