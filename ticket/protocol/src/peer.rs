@@ -247,6 +247,12 @@ impl Participant {
             if peer.life.is_some_and(older) {
                 return Verdict::Stale;
             }
+            // Who begins anew reads the registers before it votes. A store that was not there before
+            // and votes at once is an old one put back, of which this member has no memory.
+            if header.voting && peer.life.is_some_and(|last| last.store != life.store) {
+                self.event(Event::Alarm(Alarm::RolledBack { member: from }));
+                return Verdict::Stale;
+            }
             let lost = peer.life.is_some();
             peer.forget_life(now);
             peer.life = Some(life);

@@ -251,3 +251,24 @@ fn a_value_lost_with_the_only_memory_of_it_is_not_believed_for_ever() {
     }
     assert_eq!(world.running(), None, "{}", world.story());
 }
+
+#[test]
+fn a_disk_put_back_from_before_its_replacement_does_not_vote() {
+    let mut world = granted();
+    let old = world.nodes[1].disk.clone();
+    world.lose_disk(B);
+    world.run_for(secs(60));
+    assert_eq!(world.view(B).voting, Voting::Yes, "{}", world.story());
+    // Nobody that runs has ever met the store that comes back.
+    for m in [A, ARB] {
+        world.restart(m);
+        world.run_for(secs(20));
+    }
+    world.nodes[1].disk = old;
+    world.restart(B);
+    world.run_for(Duration::from_millis(100));
+    assert_ne!(world.view(B).voting, Voting::Yes, "{}", world.story());
+    world.run_for(secs(60));
+    assert_eq!(world.view(B).voting, Voting::Yes, "{}", world.story());
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+}
