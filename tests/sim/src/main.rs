@@ -54,7 +54,7 @@ enum Verb {
     /// Remove each safety rule in turn and show which seed and which oracle find out.
     Rules {
         /// Seeds A..B (B excluded).
-        #[arg(long, value_parser = seeds, default_value = "0..200")]
+        #[arg(long, value_parser = seeds, default_value = "0..400")]
         seeds: std::ops::Range<u64>,
         /// Only this rule.
         #[arg(long)]
