@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 
 target=${INTERLOCK_BINS:-${CARGO_TARGET_DIR:-target}/release}
 cache=${INTERLOCK_LAB:-/var/tmp/interlock-lab}
-mirror=${INTERLOCK_MIRROR:-http://deb.debian.org/debian}
+mirror=${INTERLOCK_MIRROR:-}
 base=$cache/bookworm
 programs="site-agent arbitrator local-stack guard"
 boots=0
@@ -82,7 +82,7 @@ install_tree() {
         mkdir -p "$cache"
         rm -rf --one-file-system "$base"
         debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps bookworm \
-            "$base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
+            "$base" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
             fail "debootstrap: $(tail -n 5 "$work/debootstrap.log")"
         touch "$base/.complete"
     fi
