@@ -11,13 +11,7 @@ static BUILT: Once = Once::new();
 
 /// The packages whose programs the demo starts. `cargo test` builds programs for the tests of their
 /// own packages only, so that they may be missing, or older than their sources.
-const PACKAGES: [&str; 5] = [
-    "site-agent",
-    "arbitrator",
-    "local-stack",
-    "guard",
-    "ticket",
-];
+const PACKAGES: [&str; 5] = ["site-agent", "arbitrator", "local-stack", "guard", "ticket"];
 
 fn build(demo: &Path) {
     let mut command = Command::new(env!("CARGO"));
