@@ -32,7 +32,7 @@ enum What {
         /// A statically linked arbitrator to weigh and to run; default: the one in `binaries`.
         #[arg(long)]
         arbitrator: Option<PathBuf>,
-        /// Grants and failovers measured on each side: more of both with this flag.
+        /// More grants, and failovers too (ten on each side, some minutes).
         #[arg(long)]
         full: bool,
         /// Exit 1 when a goal is missed.
