@@ -100,7 +100,10 @@ fn rules(weaken: Option<&str>) -> Result<Rules, String> {
     let names = weaken.unwrap_or_default().split(',').map(str::trim);
     let mut rules = Rules::default();
     for name in names.filter(|name| !name.is_empty()) {
-        let without = Rules::without(name).ok_or_else(|| {
+        // Built together with the simulator, the protocol has the switch; a daemon that was not asked
+        // for it must not obey it.
+        let known = Rules::without(name).filter(|_| cfg!(feature = "weaken"));
+        let without = known.ok_or_else(|| {
             format!(
                 "{WEAKEN_VARIABLE}={name}: unset it; or, in a build with the feature `weaken`, \
                  name some of {}",
