@@ -8,7 +8,7 @@ use crate::ids::{Id as _, NodeId, RscId};
 use crate::model::Role;
 use crate::options::Placement;
 use crate::plan::Plan;
-use crate::text::INFINITY;
+use crate::text::{self, INFINITY};
 use crate::words::Word;
 
 impl<'a> Plan<'a> {
@@ -69,7 +69,8 @@ impl<'a> Plan<'a> {
             .iter()
             .filter_map(|n| self.slot(rsc, *n).map(|s| (*n, s.score)))
             .collect();
-        nodes.sort_by(|a, b| self.compare_nodes(*a, *b, active));
+        // Capacities do not order nodes totally; the standard library's sort may panic on that.
+        text::merge_sort(&mut nodes, &|a, b| self.compare_nodes(*a, *b, active));
         nodes
     }
 

@@ -16,7 +16,7 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|n| (*n, self.node[*n].weight))
             .collect();
-        nodes.sort_by(|a, b| self.compare_nodes(*a, *b, None));
+        text::merge_sort(&mut nodes, &|a, b| self.compare_nodes(*a, *b, None));
         let mut top = self.top.clone();
         // What a resource prefers does not change while sorting.
         let mut scores: Vec<Option<Nodes>> = vec![None; self.rsc.len()];
