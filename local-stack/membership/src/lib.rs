@@ -56,7 +56,7 @@ pub use config::Config;
 pub use detector::Cause;
 pub use groups::{GroupEvent, Groups};
 pub use ids::{NodeId, NodeSet, Time, View, ViewId};
-pub use message::{Chunk, Envelope, Guarantee, MemberInfo, Packet, Piece, Place};
+pub use message::{Chunk, Envelope, Guarantee, MemberInfo, Packet, Place};
 pub use node::{Delivery, Full, Node, Status, Weakness};
 pub use quorum::{Quorum, QuorumConfig, QuorumState};
 pub use ranges::Ranges;

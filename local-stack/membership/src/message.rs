@@ -29,24 +29,53 @@ pub enum Place {
     Last,
 }
 
-/// A message, or a part of one that did not fit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Piece {
-    /// Which part.
-    pub place: Place,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
+/// Longest piece: what fourteen bits say.
+pub(crate) const PIECE_BYTES_MAX: usize = (1 << 14) - 1;
+/// What a piece costs beside its bytes: two bits of place and fourteen of length.
+pub(crate) const PIECE_OVERHEAD: usize = 2;
 
 /// What one sequence number carries: some small messages, or a part of a large one.
+///
+/// The messages lie one behind the other in one run of bytes, as they travel: nothing is taken apart
+/// on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Chunk {
     /// Whose it is.
     pub sender: NodeId,
     /// The guarantee of every message in it.
     pub guarantee: Guarantee,
-    /// The messages, in the order in which they were submitted.
-    pub pieces: Vec<Piece>,
+    /// The messages, in the order in which they were submitted; read them with [`Chunk::pieces`].
+    pub body: Vec<u8>,
+}
+
+impl Chunk {
+    /// Each message, or part of one, with its place.
+    ///
+    /// Ends early where the bytes make no sense: a member of our own is broken then, and what it
+    /// said after that is not guessed at.
+    pub fn pieces(&self) -> impl Iterator<Item = (Place, &[u8])> {
+        let mut rest = self.body.as_slice();
+        std::iter::from_fn(move || {
+            let (head, behind) = rest.split_first_chunk::<PIECE_OVERHEAD>()?;
+            let word = u16::from_le_bytes(*head);
+            let place =
+                [Place::Whole, Place::First, Place::Middle, Place::Last][usize::from(word >> 14)];
+            let (bytes, behind) = behind.split_at_checked(usize::from(word) & PIECE_BYTES_MAX)?;
+            rest = behind;
+            Some((place, bytes))
+        })
+    }
+
+    /// Adds a message, or a part of one, of at most [`PIECE_BYTES_MAX`] bytes.
+    pub(crate) fn add(&mut self, place: Place, bytes: &[u8]) {
+        debug_assert!(
+            bytes.len() <= PIECE_BYTES_MAX,
+            "a piece fits into its length"
+        );
+        let word = (place as u16) << 14 | bytes.len() as u16;
+        self.body.extend_from_slice(&word.to_le_bytes());
+        self.body.extend_from_slice(bytes);
+    }
 }
 
 /// What a member brings from its old view into a proposed one.
@@ -211,4 +240,35 @@ pub enum Packet {
         /// The greatest number handed out.
         high: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chunk(body: Vec<u8>) -> Chunk {
+        Chunk {
+            sender: NodeId(1),
+            guarantee: Guarantee::Agreed,
+            body,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_come_back(parts in proptest::collection::vec((0_usize..4, proptest::collection::vec(any::<u8>(), 0..40)), 0..9)) {
+            let places = [Place::Whole, Place::First, Place::Middle, Place::Last];
+            let mut packed = chunk(Vec::new());
+            parts.iter().for_each(|(place, bytes)| packed.add(places[*place], bytes));
+            let back: Vec<_> = packed.pieces().map(|(place, bytes)| (place as usize, bytes.to_vec())).collect();
+            prop_assert_eq!(back, parts);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(body: Vec<u8>) {
+            let total: usize = chunk(body.clone()).pieces().map(|(_, bytes)| bytes.len()).sum();
+            prop_assert!(total <= body.len());
+        }
+    }
 }

@@ -189,11 +189,23 @@ impl Node {
     /// # Errors
     /// [`Full`]: nothing was taken.
     pub fn submit(&mut self, now: Time, bytes: Vec<u8>, guarantee: Guarantee) -> Result<(), Full> {
-        if !self.sender.submit(bytes, guarantee) {
-            return Err(Full);
-        }
-        self.push_out(now);
+        self.queue(bytes, guarantee).map_err(|_| Full)?;
+        self.flush(now);
         Ok(())
+    }
+
+    /// Queues a message without sending anything yet: several that are at hand then share a packet.
+    /// Call [`Node::flush`] after the last of them.
+    ///
+    /// # Errors
+    /// The message: there is no room, nothing was taken.
+    pub fn queue(&mut self, bytes: Vec<u8>, guarantee: Guarantee) -> Result<(), Vec<u8>> {
+        self.sender.submit(bytes, guarantee)
+    }
+
+    /// Sends what [`Node::queue`] has taken, as far as there are numbers for it.
+    pub fn flush(&mut self, now: Time) {
+        self.push_out(now);
     }
 
     /// A packet from a peer, authenticated by the link.
@@ -481,19 +493,19 @@ impl Node {
     /// Puts a chunk's messages into the deliveries.
     pub(crate) fn deliver_chunk(&mut self, view: ViewId, seq: u64, chunk: &Chunk) {
         self.ring.delivered = seq;
-        for piece in &chunk.pieces {
-            let bytes = match piece.place {
-                Place::Whole => piece.bytes.clone(),
+        for (place, bytes) in chunk.pieces() {
+            let bytes = match place {
+                Place::Whole => bytes.to_vec(),
                 Place::First => {
-                    self.partial.insert(chunk.sender, piece.bytes.clone());
+                    self.partial.insert(chunk.sender, bytes.to_vec());
                     continue;
                 }
                 Place::Middle | Place::Last => {
                     let Some(begun) = self.partial.get_mut(&chunk.sender) else {
                         continue;
                     };
-                    begun.extend_from_slice(&piece.bytes);
-                    if piece.place == Place::Middle {
+                    begun.extend_from_slice(bytes);
+                    if place == Place::Middle {
                         continue;
                     }
                     self.partial.remove(&chunk.sender).unwrap_or_default()

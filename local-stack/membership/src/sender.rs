@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::ids::NodeId;
-use crate::message::{Chunk, Guarantee, Piece, Place};
-
-/// What a piece costs beside its bytes: its place and its length.
-const PIECE_OVERHEAD: usize = 4;
+use crate::message::{Chunk, Guarantee, PIECE_BYTES_MAX, PIECE_OVERHEAD, Place};
 
 struct Message {
     bytes: Vec<u8>,
@@ -41,7 +38,7 @@ impl Sender {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             me: config.me,
-            chunk_bytes: config.chunk_bytes,
+            chunk_bytes: config.chunk_bytes.min(PIECE_BYTES_MAX),
             queue_bytes_max: config.queue_bytes,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -53,15 +50,15 @@ impl Sender {
         }
     }
 
-    /// Queues a message; false if there is no room.
-    pub(crate) fn submit(&mut self, bytes: Vec<u8>, guarantee: Guarantee) -> bool {
+    /// Queues a message, or gives it back if there is no room.
+    pub(crate) fn submit(&mut self, bytes: Vec<u8>, guarantee: Guarantee) -> Result<(), Vec<u8>> {
         let size = bytes.len() + PIECE_OVERHEAD;
         if self.queue_bytes + size > self.queue_bytes_max && !self.queue.is_empty() {
-            return false;
+            return Err(bytes);
         }
         self.queue_bytes += size;
         self.queue.push_back(Message { bytes, guarantee });
-        true
+        Ok(())
     }
 
     /// A new view: numbers are counted afresh, and what was not sent whole is sent again.
@@ -89,15 +86,10 @@ impl Sender {
                 return;
             };
             let guarantee = first.guarantee;
-            let (pieces, full, next) = self.next_pieces(guarantee);
-            if !full && !self.waiting.is_empty() {
+            if !self.waiting.is_empty() && !self.fills(guarantee) {
                 return;
             }
-            let chunk = Chunk {
-                sender: self.me,
-                guarantee,
-                pieces,
-            };
+            let (chunk, next) = self.next_chunk(guarantee);
             let ended = next.0 - self.cut_message;
             (self.cut_message, self.cut_byte) = next;
             self.waiting.push_back((Arc::new(chunk), ended));
@@ -105,19 +97,42 @@ impl Sender {
         }
     }
 
-    /// What fits into the next chunk; whether it is as full as it gets; where the one after begins.
-    fn next_pieces(&self, guarantee: Guarantee) -> (Vec<Piece>, bool, (usize, usize)) {
-        let (mut pieces, mut room) = (Vec::new(), self.chunk_bytes);
+    /// Is there enough of that guarantee for a chunk as full as it gets?
+    fn fills(&self, guarantee: Guarantee) -> bool {
+        let (mut room, mut byte) = (self.chunk_bytes, self.cut_byte);
+        for message in self.queue.range(self.cut_message..) {
+            let size = message.bytes.len() - byte + PIECE_OVERHEAD;
+            if message.guarantee != guarantee || size > room {
+                return true;
+            }
+            (room, byte) = (room - size, 0);
+        }
+        room <= PIECE_OVERHEAD
+    }
+
+    /// The next chunk, and where the one after begins.
+    fn next_chunk(&self, guarantee: Guarantee) -> (Chunk, (usize, usize)) {
+        let mut chunk = Chunk {
+            sender: self.me,
+            guarantee,
+            body: Vec::new(),
+        };
+        let mut room = self.chunk_bytes;
         let (mut at, mut byte) = (self.cut_message, self.cut_byte);
         while let Some(message) = self.queue.get(at) {
-            if message.guarantee != guarantee || (room <= PIECE_OVERHEAD && !pieces.is_empty()) {
-                return (pieces, true, (at, byte));
+            let empty = chunk.body.is_empty();
+            if message.guarantee != guarantee || (room <= PIECE_OVERHEAD && !empty) {
+                break;
             }
             let left = message.bytes.len() - byte;
             // A message that fits into a chunk of its own is not torn apart to fill this one.
             let fits_alone = byte == 0 && left + PIECE_OVERHEAD <= self.chunk_bytes;
             if fits_alone && left + PIECE_OVERHEAD > room {
-                return (pieces, true, (at, byte));
+                break;
+            }
+            if empty {
+                let whole = (left + PIECE_OVERHEAD) * (self.queue.len() - at);
+                chunk.body.reserve_exact(whole.min(self.chunk_bytes));
             }
             let take = left.min(room - PIECE_OVERHEAD);
             let place = match (byte == 0, take == left) {
@@ -126,17 +141,14 @@ impl Sender {
                 (false, false) => Place::Middle,
                 (false, true) => Place::Last,
             };
-            pieces.push(Piece {
-                place,
-                bytes: message.bytes[byte..byte + take].to_vec(),
-            });
+            chunk.add(place, &message.bytes[byte..byte + take]);
             room -= take + PIECE_OVERHEAD;
             if take < left {
-                return (pieces, true, (at, byte + take));
+                return (chunk, (at, byte + take));
             }
             (at, byte) = (at + 1, 0);
         }
-        (pieces, room <= PIECE_OVERHEAD, (at, byte))
+        (chunk, (at, byte))
     }
 
     /// The next chunk gets a number: it leaves now.

@@ -9,6 +9,7 @@ mod hosts;
 mod interlock;
 mod process;
 mod side_by_side;
+mod transport;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,15 +40,20 @@ enum What {
         #[arg(long)]
         check: bool,
     },
+    /// What could carry the ring's packets: QUIC datagrams, a QUIC stream, sealed datagrams.
+    Transport,
 }
 
 fn main() -> ExitCode {
-    let What::Booth {
-        binaries,
-        arbitrator,
-        full,
-        check,
-    } = Arguments::parse().what;
+    let (binaries, arbitrator, full, check) = match Arguments::parse().what {
+        What::Transport => return transport(),
+        What::Booth {
+            binaries,
+            arbitrator,
+            full,
+            check,
+        } => (binaries, arbitrator, full, check),
+    };
     let plan = side_by_side::Plan {
         binaries,
         arbitrator,
@@ -61,6 +67,19 @@ fn main() -> ExitCode {
             } else {
                 ExitCode::SUCCESS
             }
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn transport() -> ExitCode {
+    match transport::run() {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("bench: {error}");
