@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cib::{Cib, Section, Version};
 use scheduler::{Grant, Inputs, Transition};
 
+use crate::call::Call;
 use crate::dependents;
-use crate::execute::Call;
 use crate::gate::Gate;
 use crate::graph::Graph;
 use crate::record::{self, Node};

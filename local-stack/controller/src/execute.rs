@@ -2,6 +2,7 @@
 
 use scheduler::{Action, ActionKind};
 
+use crate::call::{Call, name};
 use crate::controller::Controller;
 use crate::record;
 use crate::types::{Effect, Ending, Holding, OperationResult, Order, State};
@@ -9,32 +10,6 @@ use crate::types::{Effect, Ending, Holding, OperationResult, Order, State};
 /// How long after a failed fencing the scheduler is asked again: without a fencer nothing else can
 /// change its answer.
 const FENCING_RETRY_NS: u64 = 60 * 1_000_000_000;
-
-/// An operation that was ordered.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) action: Action,
-    /// The transition that ordered it.
-    pub(crate) transition: u64,
-    /// Its result is awaited. A recurring one stays known after its first result.
-    pub(crate) flying: bool,
-    /// It was told to end.
-    pub(crate) aborted: bool,
-}
-
-impl Call {
-    pub(crate) fn resource(&self) -> &str {
-        name(&self.action)
-    }
-}
-
-/// The resource's name in history; empty for actions without one.
-fn name(action: &Action) -> &str {
-    action
-        .resource
-        .as_ref()
-        .map_or("", |resource| resource.id.as_str())
-}
 
 /// Operations that change what the resource is: any monitor ends before them.
 fn changes_state(operation: &str) -> bool {

@@ -12,6 +12,8 @@
 //! * [`Controller`]: inputs, effects, queries;
 //! * [`types`]: what goes in and out;
 //! * [`dependents`]: what the configuration says about tickets;
+//! * `call`: an operation under way;
+//! * `execute`: carrying a transition out;
 //! * `gate`: leases, terms, the guard's arming;
 //! * `graph`: one transition under way;
 //! * `record`: the status section.
@@ -19,6 +21,7 @@
 pub mod dependents;
 pub mod types;
 
+mod call;
 mod controller;
 mod execute;
 mod gate;

@@ -33,7 +33,7 @@ pub fn main(file: &Path, action: &str) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("ocf-exit-reason:{}: {error}", file.display());
-            ExitCode::from(crate::agent::rc::ERROR)
+            ExitCode::from(crate::rc::ERROR)
         }
     }
 }

@@ -7,16 +7,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::agent::{Operation, Outcome};
+use crate::agent::Operation;
+use crate::call::{CallId, Report};
 use crate::lane::{Job, Lane, ORDERS_BOUND, Order, Shared};
 use crate::process::Surroundings;
 
 /// Reports that wait for the controller; agents' lanes pause when it is that far behind.
 const REPORTS_BOUND: usize = 256;
-
-/// Names one order to the executor; the caller gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub u64);
 
 /// How agents are run.
 #[derive(Debug, Clone)]
@@ -25,29 +22,6 @@ pub struct Settings {
     pub around: Surroundings,
     /// Most agents at once, stops and demotions not counted. At least 1.
     pub parallel: usize,
-}
-
-/// What the executor tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// An operation ended; a recurring one is told the first time and when its result changes.
-    Ended {
-        /// The order.
-        call: CallId,
-        /// Its resource.
-        resource: String,
-        /// What the agent did.
-        action: String,
-        /// Zero for once.
-        interval: Duration,
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// A recurring operation is gone and not in flight any more.
-    Cancelled {
-        /// The order to cancel it.
-        call: CallId,
-    },
 }
 
 /// Too many orders wait for this resource; this one was dropped.

@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::agent::{Operation, Outcome, Status, rc};
-use crate::executor::{CallId, Report};
+use crate::agent::{Operation, Outcome, Status};
+use crate::call::{CallId, Report};
 use crate::process::{self, Surroundings};
+use crate::rc;
 
 /// How long a monitor in flight may go on once it was cancelled. A healthy one ends by itself in much
 /// less; a hung one must not use up the time that a stop has.

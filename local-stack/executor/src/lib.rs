@@ -8,7 +8,8 @@
 //!   0 to 2, bounded capture, a timeout that ends the whole group; it waits for the agent's exit, never
 //!   for the end of its pipes, which a daemon that the agent started may hold open for ever;
 //! * [`lane`]: the operations of one resource, one at a time, recurring ones included;
-//! * [`orphans`]: agents that a killed daemon left behind.
+//! * [`orphans`]: agents that a killed daemon left behind;
+//! * [`rc`]: the exit codes.
 //!
 //! Agents get no death signal: a restart of the daemon leaves every resource running.
 
@@ -19,9 +20,12 @@ pub mod environment;
 pub mod lane;
 pub mod orphans;
 pub mod process;
+pub mod rc;
 
+mod call;
 mod capture;
 mod executor;
 
 pub use agent::{Agent, Operation, Outcome, Status};
-pub use executor::{Busy, CallId, Executor, Report, Settings};
+pub use call::{CallId, Report};
+pub use executor::{Busy, Executor, Settings};

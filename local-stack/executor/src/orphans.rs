@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::Operation;
-use crate::process::KILL_GRACE;
+
+/// From the polite signal to the other one. An agent that traps SIGTERM needs time to undo what it
+/// began; this adds to what a stop may take.
+pub const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// Pause between looks at an agent that is not our child.
 const POLL: Duration = Duration::from_millis(50);

@@ -12,15 +12,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::agent::{Agent, Missing, Operation, Outcome, Status, rc};
+use crate::agent::{Agent, Missing, Operation, Outcome, Status};
 use crate::capture::Capture;
 use crate::collect::{self, Left};
 use crate::environment::{EXIT_REASON_PREFIX, NOT_INHERITED};
-use crate::orphans::Note;
-
-/// From the polite signal to the other one. An agent that traps SIGTERM needs time to undo what it
-/// began; this adds to what a stop may take.
-pub const KILL_GRACE: Duration = Duration::from_secs(2);
+use crate::orphans::{KILL_GRACE, Note};
+use crate::rc;
 
 /// How long an ended agent may stay before it is reported all the same: it sleeps in the kernel, and
 /// nobody can say when that ends.
