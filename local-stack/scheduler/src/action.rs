@@ -333,11 +333,15 @@ impl<'a> Plan<'a> {
             }
         } else {
             match self.quorum_policy(rsc) {
-                NoQuorum::Stop => self.act[action].flags.clear(ActFlags::RUNNABLE),
+                NoQuorum::Stop => {
+                    self.act[action].flags.clear(ActFlags::RUNNABLE);
+                    self.note(rsc, None, crate::explain::What::NoQuorum);
+                }
                 NoQuorum::Freeze => {
                     let r = &self.rsc[rsc];
                     if !self.is_active(rsc, true) || r.next_role > r.role {
                         self.act[action].flags.clear(ActFlags::RUNNABLE);
+                        self.note(rsc, None, crate::explain::What::NoQuorum);
                     }
                 }
                 _ => self.act[action].flags.set(ActFlags::RUNNABLE),

@@ -1,6 +1,7 @@
 //! What makes nodes better or worse for a resource, apart from other resources.
 
 use crate::constraint::Location;
+use crate::explain::What;
 use crate::ids::{Id as _, LocId, NodeId, RscId};
 use crate::model::{ProbeMode, Role, RscFlags, Variant};
 use crate::options::HealthStrategy;
@@ -49,6 +50,7 @@ impl<'a> Plan<'a> {
                         nodes: vec![(node, health)],
                     });
                     self.rsc[rsc].locations.insert(0, location);
+                    self.note_health(location);
                 }
             }
         }
@@ -119,6 +121,7 @@ impl<'a> Plan<'a> {
         for node in self.order.clone() {
             if node != locked {
                 self.add_score(rsc, Some(node), -INFINITY);
+                self.note(rsc, Some(node), What::Locked(locked));
             }
         }
     }
@@ -202,7 +205,9 @@ impl<'a> Plan<'a> {
             && r.stickiness >= 1
             && (self.options.symmetric || self.slot(rsc, node).is_some())
         {
-            self.add_score(rsc, Some(node), self.rsc[rsc].stickiness);
+            let score = self.rsc[rsc].stickiness;
+            self.add_score(rsc, Some(node), score);
+            self.note(rsc, Some(node), What::Sticky(score));
         }
     }
 
@@ -216,9 +221,11 @@ impl<'a> Plan<'a> {
         }
         let key = crate::action::Key::once(Word::CLEAR_FAILCOUNT);
         if self.find_actions_exact(rsc, key, node).is_empty()
-            && let Some(failed) = self.threshold_reached(rsc, node)
+            && let Some((failed, count)) = self.threshold_reached(rsc, node)
         {
             self.add_score(failed, Some(node), -INFINITY);
+            let limit = self.rsc[rsc].migration_threshold;
+            self.note(failed, Some(node), What::Threshold { count, limit });
         }
     }
 
@@ -238,6 +245,7 @@ impl<'a> Plan<'a> {
             .is_some_and(|s| s.probe_mode != ProbeMode::Exclusive)
         {
             self.slot_mut(rsc, node).score = -INFINITY;
+            self.note(rsc, Some(node), What::Exclusive);
         }
     }
 }

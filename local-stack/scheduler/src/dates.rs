@@ -44,6 +44,15 @@ pub(crate) struct Fields {
     pub(crate) second: i64,
 }
 
+/// A point in time as RFC 3339 writes it, in UTC.
+pub(crate) fn text(time: Seconds) -> String {
+    let f = fields(time);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        f.year, f.month, f.day, f.hour, f.minute, f.second
+    )
+}
+
 /// Takes a point in time apart.
 pub(crate) fn fields(time: Seconds) -> Fields {
     let days = time.div_euclid(DAY);

@@ -13,6 +13,7 @@ mod dates;
 mod digest;
 mod expand;
 mod expand_bundle;
+mod explain;
 mod failcount;
 mod fencing;
 mod graph;
@@ -37,6 +38,10 @@ mod unpack;
 mod update;
 mod words;
 
+pub use explain::{
+    Cause, Code, Explained, Explanation, Kind, NodeLine, NodeVerdict, Place, Row, Subject, Verdict,
+    explain,
+};
 pub use status::{NodeRole, NodeStatus, ResourceKind, ResourceStatus, Status};
 pub use transition::{Action, ActionKind, NodeName, ResourceName, Synapse, Transition};
 
@@ -99,4 +104,9 @@ fn with_stack<T: Send>(cib: &cib::Cib, run: impl Fn(&cib::Document) -> T + Sync)
 /// Seconds since the epoch of an ISO 8601 date, for programs that take dates from people.
 pub fn parse_time(text: &str) -> Option<i64> {
     dates::parse(text, 0)
+}
+
+/// A time in seconds since the epoch as RFC 3339 writes it, in UTC.
+pub fn time_text(time: i64) -> String {
+    dates::text(time)
 }

@@ -56,6 +56,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) recheck_by: Option<i64>,
     pub(crate) diagnostics: Vec<String>,
     pub(crate) failed: Vec<(NodeId, RscId, Element<'a>)>,
+    /// Takes notes, if somebody wants to know why.
+    pub(crate) recorder: Option<Box<crate::explain::Recorder<'a>>>,
 }
 
 /// A history entry whose digest can be compared only after assignment.

@@ -205,7 +205,7 @@ pub(crate) fn substitute<'t>(text: &'t str, groups: Option<&[String]>) -> Cow<'t
     Cow::Owned(out)
 }
 
-fn attribute_holds(condition: Element<'_>, facts: &Facts<'_, '_>) -> bool {
+pub(crate) fn attribute_holds(condition: Element<'_>, facts: &Facts<'_, '_>) -> bool {
     let (Some(name), Some(operation)) = (condition.attr("attribute"), condition.attr("operation"))
     else {
         return false;
@@ -290,7 +290,11 @@ fn leading_float(text: &str) -> Option<f64> {
     text[..end].parse().ok()
 }
 
-fn date_holds<'a>(references: &References<'a>, condition: Element<'a>, now: i64) -> bool {
+pub(crate) fn date_holds<'a>(
+    references: &References<'a>,
+    condition: Element<'a>,
+    now: i64,
+) -> bool {
     let date = |name| condition.attr(name).and_then(|t| dates::parse(t, now));
     match condition
         .attr("operation")

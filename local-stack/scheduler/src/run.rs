@@ -6,6 +6,7 @@ use cib::{Document, Element};
 
 use crate::Inputs;
 use crate::constraint::TicketState;
+use crate::explain::{Explained, Subject};
 use crate::ids::Table;
 use crate::model::Map;
 use crate::options::{self, Options};
@@ -19,41 +20,39 @@ use crate::words::Words;
 const FIRST_OPTIONS: &str = "cib-bootstrap-options";
 
 pub(crate) fn transition(document: &Document, inputs: &Inputs, sanitized: bool) -> Transition {
-    let mut plan = unpacked(document, inputs, sanitized);
-    plan.apply_grants(inputs);
-    plan.apply_health();
-    let configuration = document.root().child("configuration");
-    if let Some(constraints) = configuration.and_then(|c| c.child("constraints")) {
-        plan.unpack_constraints(constraints);
-    }
-    plan.decide();
+    let mut plan = empty(document, inputs);
+    plan.sanitized = sanitized;
+    plan.run(document, inputs);
     plan.create_graph()
 }
 
-pub(crate) fn status(document: &Document, inputs: &Inputs) -> Status {
-    unpacked(document, inputs, false).status()
+/// Why something is as it is, and what follows.
+pub(crate) fn explained(
+    document: &Document,
+    inputs: &Inputs,
+    subject: &Subject,
+) -> Option<Explained> {
+    let mut plan = empty(document, inputs);
+    plan.sanitized = true;
+    plan.recorder = Some(Box::default());
+    plan.run(document, inputs);
+    let transition = plan.create_graph();
+    let explanation = plan.answer(subject)?;
+    Some(Explained {
+        explanation,
+        transition,
+    })
 }
 
-/// Everything the document says.
-fn unpacked<'a>(document: &'a Document, inputs: &Inputs, sanitized: bool) -> Plan<'a> {
-    let root = document.root();
-    let configuration = root.child("configuration");
-    let section = |name: &str| configuration.and_then(|c| c.child(name));
-    let mut plan = new_plan(document, configuration, inputs);
-    plan.sanitized = sanitized;
-    if let Some(nodes) = section("nodes") {
-        plan.unpack_nodes(nodes);
-    }
-    if let Some(resources) = section("resources") {
-        plan.unpack_remote_nodes(resources);
-        plan.unpack_resources(resources);
-    }
-    plan.unpack_tags(section("tags"));
-    if let Some(status) = root.child("status") {
-        plan.index_history(status);
-        plan.unpack_status(status);
-    }
-    plan
+pub(crate) fn status(document: &Document, inputs: &Inputs) -> Status {
+    let mut plan = empty(document, inputs);
+    plan.unpack(document);
+    plan.status()
+}
+
+fn empty<'a>(document: &'a Document, inputs: &Inputs) -> Plan<'a> {
+    let configuration = document.root().child("configuration");
+    new_plan(document, configuration, inputs)
 }
 
 fn new_plan<'a>(
@@ -101,6 +100,7 @@ fn new_plan<'a>(
         recheck_by: None,
         diagnostics: Vec::new(),
         failed: Vec::new(),
+        recorder: None,
     }
 }
 
@@ -147,6 +147,37 @@ fn wants_unfencing(configuration: Element<'_>) -> bool {
 }
 
 impl<'a> Plan<'a> {
+    /// Reads what is configured and what has happened, and decides.
+    fn run(&mut self, document: &'a Document, inputs: &Inputs) {
+        self.unpack(document);
+        self.apply_grants(inputs);
+        self.apply_health();
+        let configuration = document.root().child("configuration");
+        if let Some(constraints) = configuration.and_then(|c| c.child("constraints")) {
+            self.unpack_constraints(constraints);
+        }
+        self.decide();
+    }
+
+    /// Everything the document says, but for constraints.
+    fn unpack(&mut self, document: &'a Document) {
+        let root = document.root();
+        let configuration = root.child("configuration");
+        let section = |name: &str| configuration.and_then(|c| c.child(name));
+        if let Some(nodes) = section("nodes") {
+            self.unpack_nodes(nodes);
+        }
+        if let Some(resources) = section("resources") {
+            self.unpack_remote_nodes(resources);
+            self.unpack_resources(resources);
+        }
+        self.unpack_tags(section("tags"));
+        if let Some(status) = root.child("status") {
+            self.index_history(status);
+            self.unpack_status(status);
+        }
+    }
+
     fn unpack_tags(&mut self, tags: Option<Element<'a>>) {
         let tags = tags.into_iter().flat_map(|t| t.children_named("tag"));
         for tag in tags {

@@ -83,7 +83,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The resource to ban from a node where it has failed too often.
-    pub(crate) fn threshold_reached(&mut self, rsc: RscId, node: NodeId) -> Option<RscId> {
+    pub(crate) fn threshold_reached(&mut self, rsc: RscId, node: NodeId) -> Option<(RscId, i32)> {
         let threshold = self.rsc[rsc].migration_threshold;
         if threshold == 0 || self.rsc[rsc].is(RscFlags::IGNORE_FAILURE) {
             return None;
@@ -97,11 +97,12 @@ impl<'a> Plan<'a> {
             return None;
         }
         let unique = self.rsc[rsc].is(RscFlags::UNIQUE);
-        Some(if unique {
+        let failed = if unique {
             rsc
         } else {
             self.top_resource(rsc, false)
-        })
+        };
+        Some((failed, count))
     }
 
     fn bundle_host(&self, node: NodeId) -> Option<NodeId> {

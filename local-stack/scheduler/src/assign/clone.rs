@@ -1,5 +1,6 @@
 //! Assigning a clone, and colocating with one.
 
+use crate::explain::What;
 use crate::ids::{ColId, NodeId, RscId};
 use crate::model::{Role, RscFlags};
 use crate::plan::Plan;
@@ -21,7 +22,9 @@ impl<'a> Plan<'a> {
             self.assign(primary, None, stop_if_fail);
         }
         for id in self.with_this_colocations(rsc) {
+            let before = self.scores_before(rsc);
             self.add_dependent_scores(id, rsc);
+            self.note_lost(rsc, before, What::Dependent(id));
         }
         let mut instances = self.rsc[rsc].children.clone();
         self.sort_instances(&mut instances);
@@ -69,6 +72,7 @@ impl<'a> Plan<'a> {
             match self.compatible_instance(dependent, primary, Role::Unknown, false) {
                 Some(instance) => return self.apply_colocation(dependent, instance, id, true),
                 None if score >= INFINITY => {
+                    self.note(dependent, None, What::With(id));
                     self.give(dependent, None, true, true);
                 }
                 None => {}

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::Nodes;
 use super::colocation::Merge;
+use crate::explain::What;
 use crate::ids::{Id as _, NodeId, RscId};
 use crate::model::{Role, RscFlags, Slot, Variant};
 use crate::plan::Plan;
@@ -43,6 +44,12 @@ impl<'a> Plan<'a> {
                 || self.can_run_instance(instance, node, max_per_node)
             {
                 continue;
+            }
+            if self
+                .top_slot(instance, node)
+                .is_some_and(|s| s.count >= max_per_node)
+            {
+                self.note(instance, Some(node), What::NodeLimit(max_per_node));
             }
             self.slot_mut(instance, node).score = -INFINITY;
             for child in self.rsc[instance].children.clone() {
@@ -288,6 +295,7 @@ impl<'a> Plan<'a> {
             }
             if assigned >= max_total {
                 self.add_score(instance, None, -INFINITY);
+                self.note(instance, None, What::Limit(max_total));
             } else if self.assign_instance(instance, None, max_per_node).is_some() {
                 assigned += 1;
             }

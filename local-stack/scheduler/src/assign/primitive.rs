@@ -1,5 +1,6 @@
 //! Assigning a primitive.
 
+use crate::explain::What;
 use crate::ids::{ColId, NodeId, RscId};
 use crate::model::{Role, RscFlags};
 use crate::options::NoQuorum;
@@ -31,12 +32,16 @@ impl<'a> Plan<'a> {
         for mandatory in [true, false] {
             for &col in &this_with {
                 if (self.col[col].score.abs() >= INFINITY) == mandatory {
+                    let before = self.scores_before(rsc);
                     self.apply_this_with(col, rsc);
+                    self.note_lost(rsc, before, What::With(col));
                 }
             }
             for &col in &with_this {
                 if (self.col[col].score.abs() >= INFINITY) == mandatory {
+                    let before = self.scores_before(rsc);
                     self.add_dependent_scores(col, rsc);
+                    self.note_lost(rsc, before, What::Dependent(col));
                 }
             }
         }
@@ -47,8 +52,10 @@ impl<'a> Plan<'a> {
             && self.options.no_quorum == NoQuorum::Freeze
         {
             self.rsc[rsc].next_role = self.rsc[rsc].role;
+            self.note(rsc, None, What::NoQuorum);
         }
         if self.options.fencing && !self.options.have_fencing {
+            self.note(rsc, None, What::NoDevice);
             self.rsc[rsc].flags.clear(RscFlags::MANAGED);
         }
         if !self.rsc[rsc].is(RscFlags::MANAGED) {
@@ -61,6 +68,7 @@ impl<'a> Plan<'a> {
         } else {
             self.assign_best(rsc, prefer, stop_if_fail);
         }
+        self.note_scores(rsc);
         self.rsc[rsc].flags.clear(RscFlags::ASSIGNING);
         if self.rsc[rsc].is(RscFlags::REMOTE_CONNECTION) {
             self.connection_assigned(rsc);

@@ -53,7 +53,7 @@ impl<'a> Plan<'a> {
     }
 
     /// An instance's promotion score on a node; `None` if nothing is known.
-    pub(super) fn promotion_score(&self, rsc: RscId, node: NodeId) -> Option<i32> {
+    pub(crate) fn promotion_score(&self, rsc: RscId, node: NodeId) -> Option<i32> {
         let r = &self.rsc[rsc];
         if !r.children.is_empty() {
             let scores = r.children.iter().map(|c| self.promotion_score(*c, node));

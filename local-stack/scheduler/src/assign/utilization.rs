@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::action::{ActFlags, Relation, Side};
+use crate::explain::What;
 use crate::ids::{ActId, NodeId, RscId};
 use crate::model::{RscFlags, Variant};
 use crate::options::Placement;
@@ -134,6 +135,7 @@ impl<'a> Plan<'a> {
         for node in usable {
             if !self.has_capacity(node, &needed) {
                 self.add_score(rsc, Some(node), -INFINITY);
+                self.note(rsc, Some(node), What::Capacity);
             }
         }
         most.filter(|_| !any)

@@ -21,6 +21,20 @@ fn location_role(text: Option<&str>) -> Option<Role> {
     }
 }
 
+/// The whole of what a pattern matched, then its groups.
+fn groups_of(captures: &regex_lite::Captures<'_>) -> Vec<String> {
+    let groups = captures.iter();
+    groups
+        .map(|g| g.map_or_else(String::new, |g| g.as_str().to_owned()))
+        .collect()
+}
+
+/// What the pattern of a constraint matches in the name of a resource, if anything.
+pub(crate) fn pattern_groups(element: Element<'_>, rsc: &str) -> Option<Vec<String>> {
+    let regex = regex_lite::Regex::new(element.attr("rsc-pattern")?).ok()?;
+    regex.captures(rsc).map(|c| groups_of(&c))
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn unpack_location(&mut self, element: Element<'a>) {
         let side = SideOf {
@@ -63,10 +77,7 @@ impl<'a> Plan<'a> {
             let id = self.rsc[rsc].id.clone();
             match regex.captures(&id) {
                 Some(captures) if !invert => {
-                    let groups: Vec<String> = captures
-                        .iter()
-                        .map(|g| g.map_or_else(String::new, |g| g.as_str().to_owned()))
-                        .collect();
+                    let groups = groups_of(&captures);
                     self.locate(element, rsc, (None, None), Some(&groups));
                 }
                 None if invert => self.locate(element, rsc, (None, None), None),

@@ -7,6 +7,7 @@ mod sets;
 mod ticket;
 
 pub(crate) use colocation::NewColocation;
+pub(crate) use location::pattern_groups;
 
 use cib::Element;
 
@@ -67,6 +68,7 @@ impl<'a> Plan<'a> {
             if element.attr("id").is_none() {
                 continue;
             }
+            let marks = self.marks();
             match element.name() {
                 "rsc_order" => self.unpack_order(element),
                 "rsc_colocation" => self.unpack_colocation(element),
@@ -74,6 +76,7 @@ impl<'a> Plan<'a> {
                 "rsc_ticket" => self.unpack_ticket(element),
                 _ => {}
             }
+            self.note_origin(element, marks);
         }
     }
 

@@ -4,6 +4,7 @@ use cib::Element;
 
 use super::sets::SideOf;
 use super::{LossPolicy, TicketConstraint, constraint_role};
+use crate::explain::What;
 use crate::ids::RscId;
 use crate::model::{Role, RscFlags};
 use crate::plan::Plan;
@@ -75,6 +76,7 @@ impl<'a> Plan<'a> {
         if state.granted && !state.standby {
             return;
         }
+        self.note(rsc, None, What::Ticket(self.ticket_constraints.len()));
         if !self.rsc[rsc].children.is_empty() {
             for child in self.rsc[rsc].children.clone() {
                 self.apply_ticket(child, constraint);

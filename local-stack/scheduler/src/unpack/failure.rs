@@ -5,6 +5,7 @@ use cib::Element;
 use super::remap::Status;
 use crate::action::Relation;
 use crate::digest::{Verdict, history_interval};
+use crate::explain::What;
 use crate::failcount::{Counting, exit_code, target_rc};
 use crate::ids::{ActId, NodeId, RscId};
 use crate::model::{Role, RscFlags, Slot};
@@ -123,6 +124,7 @@ impl<'a> Plan<'a> {
                 }
                 let whole = self.failing_whole(entry.rsc);
                 self.add_score(whole, Some(entry.node), -text::INFINITY);
+                self.note_ban(whole, &entry, true);
                 self.note_failure(&entry, strategy, role, last_failure, on_fail);
             }
             status => {
@@ -175,8 +177,14 @@ impl<'a> Plan<'a> {
         self.note_failure(entry, strategy, role, last_failure, on_fail);
         let whole = self.failing_whole(entry.rsc);
         match entry.status {
-            Status::ErrorHard => self.add_score(whole, Some(entry.node), -text::INFINITY),
-            Status::ErrorFatal => self.add_score(whole, None, -text::INFINITY),
+            Status::ErrorHard => {
+                self.add_score(whole, Some(entry.node), -text::INFINITY);
+                self.note_ban(whole, entry, true);
+            }
+            Status::ErrorFatal => {
+                self.add_score(whole, None, -text::INFINITY);
+                self.note_ban(whole, entry, false);
+            }
             _ => {}
         }
     }
@@ -227,7 +235,10 @@ impl<'a> Plan<'a> {
         *on_fail = (*on_fail).max(strategy);
         let rsc = entry.rsc;
         match entry.task {
-            "stop" => self.add_score(rsc, Some(entry.node), -text::INFINITY),
+            "stop" => {
+                self.add_score(rsc, Some(entry.node), -text::INFINITY);
+                self.note_ban(rsc, entry, true);
+            }
             "migrate_to" => self.migrate_to_failed(entry),
             "migrate_from" => self.migrate_from_failed(entry),
             "promote" => self.rsc[rsc].role = Role::Promoted,
@@ -417,6 +428,13 @@ impl<'a> Plan<'a> {
         self.note_result(entry, entry.expected, last_failure, on_fail);
         self.note_failed(entry);
         self.add_score(whole, Some(entry.node), -text::INFINITY);
+        self.note_ban(whole, entry, true);
+    }
+
+    /// Notes that a recorded failure bans a resource, from its node or from everywhere.
+    fn note_ban(&mut self, rsc: RscId, entry: &Entry<'a>, here: bool) {
+        let node = here.then_some(entry.node);
+        self.note(rsc, node, What::Failure(entry.element.key()));
     }
 
     /// Takes over what an operation with this exit code says.

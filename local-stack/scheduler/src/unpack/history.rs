@@ -7,6 +7,7 @@ use cib::Element;
 use super::failure::Entry;
 use crate::action::{ActFlags, Key};
 use crate::digest::history_interval;
+use crate::explain::What;
 use crate::ids::{NodeId, RscId};
 use crate::model::{MultiplyActive, Role, RscFlags, Variant};
 use crate::opmeta::OnFail;
@@ -64,12 +65,16 @@ impl<'a> Plan<'a> {
         let saved = self.rsc[rsc].role;
         self.rsc[rsc].role = Role::Unknown;
         sort_entries(&mut entries);
-        let mut last_failure = None;
+        let mut last_failure: Option<Element<'a>> = None;
         let mut on_fail = OnFail::Ignore;
         for &entry in &entries {
             self.replay(rsc, node, entry, (&mut last_failure, &mut on_fail));
         }
         self.keep_recurring(node, rsc, &entries);
+        if on_fail != OnFail::Ignore {
+            let entry = last_failure.map(Element::key);
+            self.note(rsc, Some(node), What::OnFail(on_fail, entry));
+        }
         self.conclude(rsc, node, on_fail);
         if let Some(role) = self.target_role(rsc) {
             let next = self.rsc[rsc].next_role;
@@ -448,6 +453,7 @@ impl<'a> Plan<'a> {
     }
 
     fn react_to_multiply_active(&mut self, rsc: RscId) {
+        self.note(rsc, None, What::MultiplyActive);
         match self.rsc[rsc].multiply_active {
             MultiplyActive::Stop => self.ban_everywhere(rsc),
             MultiplyActive::Block => {

@@ -107,6 +107,7 @@ impl<'a> Plan<'a> {
             }
             let promoted = colocation.dependent_role == Role::Promoted;
             let dependent = colocation.dependent;
+            self.note(dependent, None, crate::explain::What::Held(id));
             self.block(
                 dependent,
                 if promoted { Word::PROMOTE } else { Word::START },
