@@ -36,6 +36,7 @@ mod text;
 mod transition;
 mod unpack;
 mod update;
+mod walk;
 mod words;
 
 pub use explain::{

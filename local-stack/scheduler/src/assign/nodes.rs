@@ -9,6 +9,7 @@ use crate::model::Role;
 use crate::options::Placement;
 use crate::plan::Plan;
 use crate::text::{self, INFINITY};
+use crate::walk;
 use crate::words::Word;
 
 impl<'a> Plan<'a> {
@@ -65,13 +66,25 @@ impl<'a> Plan<'a> {
     /// The nodes of a resource, the best first.
     pub(crate) fn sorted_nodes(&self, rsc: RscId, active: Option<NodeId>) -> Vec<(NodeId, i32)> {
         let mut nodes: Vec<(NodeId, i32)> = self
-            .order
-            .iter()
-            .filter_map(|n| self.slot(rsc, *n).map(|s| (*n, s.score)))
+            .walk_nodes(rsc)
+            .into_iter()
+            .rev()
+            .filter_map(|n| self.slot(rsc, n).map(|s| (n, s.score)))
             .collect();
         // Capacities do not order nodes totally; the standard library's sort may panic on that.
         text::merge_sort(&mut nodes, &|a, b| self.compare_nodes(*a, *b, active));
         nodes
+    }
+
+    /// The nodes that a resource knows, in the order that decides where comparisons do not.
+    pub(crate) fn walk_nodes(&self, rsc: RscId) -> Vec<NodeId> {
+        let known = self.order.iter().copied();
+        let known: Vec<NodeId> = known.filter(|n| self.slot(rsc, *n).is_some()).collect();
+        if self.options.placement != Placement::Balanced {
+            return known;
+        }
+        let places = walk::walk(known.iter().map(|n| self.node[*n].id));
+        places.into_iter().map(|place| known[place]).collect()
     }
 
     /// Gives a resource (and its parts) to a node, or to none. Tells whether that changes anything.

@@ -115,9 +115,8 @@ impl<'a> Plan<'a> {
             self.add_utilization(*r, &all, &mut sum);
         }
         let usable: Vec<NodeId> = self
-            .order
-            .iter()
-            .copied()
+            .walk_nodes(rsc)
+            .into_iter()
             .filter(|n| self.usable(rsc, *n))
             .collect();
         let mut most: Option<NodeId> = None;
