@@ -92,6 +92,15 @@ impl Document {
         ElementId(id)
     }
 
+    /// Appends text to an element.
+    pub fn append_text(&mut self, parent: ElementId, text: &str) {
+        let text = self.keep(text);
+        let id = self.push_node("", parent.0);
+        self.nodes[id as usize].kind = Kind::Text;
+        self.nodes[id as usize].text = text;
+        self.link_last(parent.0, id);
+    }
+
     fn link_last(&mut self, parent: u32, id: u32) {
         let last = self.node(parent).last_child;
         self.nodes[parent as usize].last_child = id;

@@ -30,6 +30,7 @@ mod recurring;
 mod remote;
 mod rules;
 mod run;
+mod scores;
 mod shutdown;
 mod status;
 mod text;
@@ -43,6 +44,7 @@ pub use explain::{
     Cause, Code, Explained, Explanation, Kind, NodeLine, NodeVerdict, Place, Row, Subject, Verdict,
     explain,
 };
+pub use scores::Score;
 pub use status::{NodeRole, NodeStatus, ResourceKind, ResourceStatus, Status};
 pub use transition::{Action, ActionKind, NodeName, ResourceName, Synapse, Transition};
 
@@ -79,6 +81,11 @@ pub fn schedule(cib: &cib::Cib, inputs: &Inputs) -> Transition {
 /// that are secrets do not count as changed then.
 pub fn simulate(cib: &cib::Cib, inputs: &Inputs) -> Transition {
     with_stack(cib, |document| run::transition(document, inputs, true))
+}
+
+/// Like [`simulate`], with the numbers that the assignment went by.
+pub fn simulate_with_scores(cib: &cib::Cib, inputs: &Inputs) -> (Transition, Vec<Score>) {
+    with_stack(cib, |document| run::with_scores(document, inputs))
 }
 
 /// What nodes and resources are now.

@@ -12,6 +12,7 @@ use crate::model::Map;
 use crate::options::{self, Options};
 use crate::plan::Plan;
 use crate::rules::{self, Facts, References};
+use crate::scores::Score;
 use crate::status::Status;
 use crate::transition::Transition;
 use crate::words::Words;
@@ -24,6 +25,15 @@ pub(crate) fn transition(document: &Document, inputs: &Inputs, sanitized: bool) 
     plan.sanitized = sanitized;
     plan.run(document, inputs);
     plan.create_graph()
+}
+
+pub(crate) fn with_scores(document: &Document, inputs: &Inputs) -> (Transition, Vec<Score>) {
+    let mut plan = empty(document, inputs);
+    plan.sanitized = true;
+    plan.scores = Some(Vec::new());
+    plan.run(document, inputs);
+    let scores = plan.scores.take().unwrap_or_default();
+    (plan.create_graph(), scores)
 }
 
 /// Why something is as it is, and what follows.
@@ -101,6 +111,7 @@ fn new_plan<'a>(
         diagnostics: Vec::new(),
         failed: Vec::new(),
         recorder: None,
+        scores: None,
     }
 }
 
@@ -156,6 +167,7 @@ impl<'a> Plan<'a> {
         if let Some(constraints) = configuration.and_then(|c| c.child("constraints")) {
             self.unpack_constraints(constraints);
         }
+        self.note_capacities("Original");
         self.decide();
     }
 
@@ -225,6 +237,7 @@ impl<'a> Plan<'a> {
         }
         self.check_changes();
         self.assign_all();
+        self.note_capacities("Remaining");
         self.run_deferred_checks();
         self.schedule_probes();
         if self.options.stop_removed {

@@ -30,6 +30,18 @@ pub enum NodeRole {
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
+    /// Its identifier in the CIB.
+    pub id: String,
+    /// Whether it coordinates the cluster.
+    pub is_dc: bool,
+    /// Whether it is meant to be up.
+    pub expected_up: bool,
+    /// How many resources are active there.
+    pub running: usize,
+    /// Its attributes, by name.
+    pub attributes: Vec<(String, String)>,
+    /// What it runs in, of a guest.
+    pub launcher: Option<String>,
     /// What kind it is.
     pub role: NodeRole,
     /// Whether it is up.
@@ -83,6 +95,8 @@ pub enum ResourceKind {
 pub struct ResourceStatus {
     /// The name to show.
     pub id: String,
+    /// The name with the number of the instance.
+    pub instance: String,
     /// What it is.
     pub kind: ResourceKind,
     /// `Stopped`, `Started`, `Unpromoted`, `Promoted`.
@@ -117,6 +131,8 @@ pub struct ResourceStatus {
     pub address: Option<String>,
     /// What it consists of.
     pub members: Vec<Self>,
+    /// Of a replica in a container: its address, what is in it, the container, the connection to it.
+    pub parts: Vec<Self>,
 }
 
 impl<'a> Plan<'a> {
@@ -151,6 +167,16 @@ impl<'a> Plan<'a> {
         let impaired = |color: &str| health.iter().any(|h| h.eq_ignore_ascii_case(color));
         NodeStatus {
             name: n.name.to_owned(),
+            id: n.id.to_owned(),
+            is_dc: n.is_dc,
+            expected_up: n.expected_up,
+            running: n.running.len(),
+            attributes: n
+                .attrs
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            launcher: (self.guest_launcher(node)).map(|r| self.rsc[r].id.to_string()),
             role,
             online: n.online,
             unclean: n.unclean,
@@ -256,6 +282,7 @@ impl<'a> Plan<'a> {
         };
         ResourceStatus {
             id: id.to_owned(),
+            instance: r.id.to_string(),
             kind: self.resource_kind(rsc),
             role: role.name(),
             nodes: self.places(&self.locations(rsc, true)),
@@ -276,6 +303,7 @@ impl<'a> Plan<'a> {
             failed_probes: self.failed_probes(rsc),
             address: None,
             members,
+            parts: Vec::new(),
         }
     }
 
@@ -284,6 +312,17 @@ impl<'a> Plan<'a> {
         let mut status = self.resource_status(replica.child.unwrap_or(replica.container));
         let shown = replica.remote.unwrap_or(replica.container);
         shown_id(&mut status, &self.rsc[shown].id);
+        let parts = [
+            replica.ip,
+            replica.child,
+            Some(replica.container),
+            replica.remote,
+        ];
+        status.parts = parts
+            .into_iter()
+            .flatten()
+            .map(|part| self.resource_status(part))
+            .collect();
         let host = self.current_node(replica.container);
         status.node = host.and_then(|n| self.places(&[n]).first().copied());
         status.address = replica

@@ -1,11 +1,22 @@
 //! The classic command line tools, on top of the local stack's own libraries.
+//!
+//! [`dispatch`] finds a tool by its classic name. Each tool reads its command line, works on a CIB in
+//! a file (live clusters come later), and answers in text or in Pacemaker's XML.
 
 mod explain;
+mod answer;
+mod args;
+mod date;
+mod exit;
+mod failures;
 mod graph_xml;
-mod play;
+mod resource;
 mod simulate;
+mod source;
 mod status_text;
-mod summary;
+mod status_xml;
+
+use std::process::ExitCode;
 
 pub use explain::{
     EXIT_FINE, EXIT_INTENDED, EXIT_NO_OBJECT, EXIT_TROUBLE, JSON_VERSION, explain_exit,
@@ -14,3 +25,14 @@ pub use explain::{
 pub use graph_xml::graph_xml;
 pub use simulate::{crm_simulate, recorded_time};
 pub use status_text::status_text;
+
+/// The version of Pacemaker whose options and wording the tools follow.
+const PACEMAKER_VERSION: &str = "3.0.2";
+
+/// Runs the tool with this name; none if there is no such tool.
+pub fn dispatch(name: &str, arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
+    Some(match name {
+        "crm_simulate" => crm_simulate(arguments),
+        _ => return None,
+    })
+}

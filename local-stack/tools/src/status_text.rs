@@ -129,6 +129,33 @@ fn exit_code_text(code: i64) -> &'static str {
     }
 }
 
+/// An operation that is under way, in words.
+pub(crate) fn pending_text(pending: Option<&str>) -> Option<&'static str> {
+    match pending? {
+        "monitor" => Some("Monitoring"),
+        other => pending_role(Some(other)),
+    }
+}
+
+/// The attributes of all nodes that are up and have any.
+pub(crate) fn attributes(status: &Status) -> String {
+    let mut text = String::new();
+    for node in status.nodes.iter().filter(|n| n.online) {
+        let list: Vec<_> = crate::status_xml::shown_attributes(node).collect();
+        if list.is_empty() {
+            continue;
+        }
+        if text.is_empty() {
+            text.push_str("\n  * Node Attributes:\n");
+        }
+        item(2, &format!("Node: {}:", node.name), &mut text);
+        for (name, value) in list {
+            item(3, &format!("{name:<32}\t: {value:<10}"), &mut text);
+        }
+    }
+    text
+}
+
 fn pending_role(pending: Option<&str>) -> Option<&'static str> {
     Some(match pending? {
         "start" => "Starting",

@@ -12,6 +12,7 @@ impl<'a> Plan<'a> {
         self.rsc[rsc].flags.set(RscFlags::ASSIGNING);
         let bundle = self.rsc[rsc].bundle.as_ref()?;
         let (replicas, child) = (bundle.replicas.clone(), bundle.child);
+        self.note_weights(rsc, "pcmk__bundle_assign");
         let mut containers = self.instances(rsc);
         self.sort_instances(&mut containers);
         let total = i32::try_from(replicas.len()).unwrap_or(i32::MAX);

@@ -26,6 +26,7 @@ impl<'a> Plan<'a> {
             self.add_dependent_scores(id, rsc);
             self.note_lost(rsc, before, What::Dependent(id));
         }
+        self.note_weights(rsc, "pcmk__clone_assign");
         let mut instances = self.rsc[rsc].children.clone();
         self.sort_instances(&mut instances);
         self.rsc[rsc].children.clone_from(&instances);

@@ -24,6 +24,7 @@ impl<'a> Plan<'a> {
         };
         self.rsc[rsc].flags.set(RscFlags::ASSIGNING);
         self.rsc[rsc].role = self.rsc[first].role;
+        self.note_weights(rsc, "pcmk__group_assign");
         let mut place = None;
         for member in members {
             let node = self.assign(member, prefer, stop_if_fail);

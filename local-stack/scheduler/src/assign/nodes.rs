@@ -135,6 +135,7 @@ impl<'a> Plan<'a> {
                     slot.count += 1;
                 }
                 self.use_capacity(n, rsc, -1);
+                self.note_utilization(rsc, n);
             }
         }
         changed

@@ -54,6 +54,7 @@ impl<'a> Plan<'a> {
             self.rsc[rsc].next_role = self.rsc[rsc].role;
             self.note(rsc, None, What::NoQuorum);
         }
+        self.note_weights(rsc, "pcmk__primitive_assign");
         if self.options.fencing && !self.options.have_fencing {
             self.note(rsc, None, What::NoDevice);
             self.rsc[rsc].flags.clear(RscFlags::MANAGED);

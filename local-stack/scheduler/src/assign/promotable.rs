@@ -175,6 +175,7 @@ impl<'a> Plan<'a> {
 
     fn set_role(&mut self, clone: RscId, instance: RscId, promoted: &mut i32) {
         let max = self.rsc[clone].clone.as_ref().map_or(0, |c| c.promoted_max);
+        self.note_promotion(instance);
         let mut node = None;
         if self.rsc[instance].sort_index >= 0
             && (*promoted < max || !self.rsc[clone].is(RscFlags::MANAGED))

@@ -1,0 +1,126 @@
+//! Where a CIB comes from: a file (also compressed), standard input, a text, or the file that the
+//! environment names.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use cib::Cib;
+
+use crate::exit::{self, Failure};
+
+/// Longest input read, compressed or not: more than the reader of CIBs accepts, so that its message
+/// about the size is the one that is seen.
+const INPUT_BYTES_MAX: u64 = 128 << 20;
+
+/// Where shadow CIBs are kept unless the environment says otherwise.
+const SHADOW_DIRECTORY: &str = "/var/lib/pacemaker/cib";
+
+/// An environment variable that is set and not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The directory of shadow CIBs.
+pub(crate) fn shadow_directory() -> PathBuf {
+    let directory = variable("CIB_shadow_dir");
+    PathBuf::from(directory.unwrap_or_else(|| SHADOW_DIRECTORY.to_owned()))
+}
+
+/// The file that takes the place of a cluster: `CIB_file`, or the shadow CIB in use.
+///
+/// # Errors
+/// Neither is set.
+pub(crate) fn cib_file() -> Result<String, Failure> {
+    if let Some(name) = variable("CIB_shadow") {
+        let path = shadow_directory().join(format!("shadow.{name}"));
+        return Ok(path.to_string_lossy().into_owned());
+    }
+    variable("CIB_file").ok_or_else(no_cluster)
+}
+
+/// There is no cluster to talk to.
+pub(crate) fn no_cluster() -> Failure {
+    Failure::new(
+        exit::DISCONNECTED,
+        "Could not connect to a cluster: live access is not there yet; name a file with CIB_file=FILE \
+         in the environment, or with -x FILE where the tool takes it",
+    )
+}
+
+/// Reads a file; `-` is standard input. What begins like a bzip2 file is uncompressed.
+///
+/// # Errors
+/// The file cannot be read, is not text, or is longer than anything sensible.
+pub(crate) fn read(path: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let done = if path == "-" {
+        let mut input = std::io::stdin().lock().take(INPUT_BYTES_MAX + 1);
+        input.read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|f| f.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes))
+    };
+    done.map_err(|e| Failure::read(path, &e))?;
+    if bytes.starts_with(b"BZh") {
+        let mut plain = Vec::new();
+        let mut reader = bzip2::read::MultiBzDecoder::new(&bytes[..]).take(INPUT_BYTES_MAX + 1);
+        (reader.read_to_end(&mut plain)).map_err(|e| Failure::read(path, &e))?;
+        bytes = plain;
+    }
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        let message = format!("{path} is longer than {INPUT_BYTES_MAX} bytes, which no CIB is");
+        return Err(Failure::new(exit::DATA, message));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let message = format!("{path} is not UTF-8 from byte {at} on");
+        Failure::new(exit::DATA, message)
+    })
+}
+
+/// Reads a CIB from a file.
+///
+/// # Errors
+/// As [`read`], and when the text is not a CIB: with file, line and column.
+pub(crate) fn read_cib(path: &str) -> Result<Cib, Failure> {
+    let name = if path == "-" { "stdin" } else { path };
+    parse_cib(&read(path)?, name)
+}
+
+/// Takes a text for a CIB; `name` is what it is called in messages.
+///
+/// # Errors
+/// The text is not a CIB.
+pub(crate) fn parse_cib(text: &str, name: &str) -> Result<Cib, Failure> {
+    Cib::parse(text, Some(name)).map_err(|e| Failure::new(exit::DATA, e.to_string()))
+}
+
+/// Writes a file so that it is either the old one or the new one.
+///
+/// # Errors
+/// The disk says no; the old file is untouched then.
+pub(crate) fn write(path: &str, text: &str) -> Result<(), Failure> {
+    let failed = |e| Failure::write(path, &e);
+    if path == "-" {
+        print!("{text}");
+        return Ok(());
+    }
+    let special = std::fs::metadata(path).is_ok_and(|m| !m.is_file());
+    if special {
+        return std::fs::write(path, text).map_err(failed);
+    }
+    let beside = format!("{path}.{}.new", std::process::id());
+    let written = (|| {
+        let mut file = std::fs::File::create(&beside)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
+        if let Ok(old) = std::fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+        }
+        std::fs::rename(&beside, path)
+    })();
+    if written.is_err() {
+        // Nothing of it shall stay; that it cannot be removed changes nothing for the caller.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written.map_err(failed)
+}
