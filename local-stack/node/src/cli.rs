@@ -154,7 +154,20 @@ const fn version() -> &'static str {
     }
 }
 
+/// A classic tool, by the name this program was called by or by its first argument.
+fn classic_tool() -> Option<ExitCode> {
+    let mut arguments = std::env::args();
+    let called = arguments.next().unwrap_or_default();
+    let name = Path::new(&called).file_name()?.to_str()?.to_owned();
+    let rest: Vec<String> = arguments.collect();
+    tools::dispatch(&name, rest.iter().cloned())
+        .or_else(|| tools::dispatch(rest.first()?, rest.iter().skip(1).cloned()))
+}
+
 pub(crate) fn main() -> ExitCode {
+    if let Some(done) = classic_tool() {
+        return done;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -14,6 +14,14 @@ pub(crate) fn local_text(at: i64) -> String {
     format!("{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year} +00:00")
 }
 
+/// A time in ISO 8601, in universal time.
+pub(crate) fn utc_text(at: i64) -> String {
+    let (year, month, day) = civil(at.div_euclid(86_400));
+    let seconds = at.rem_euclid(86_400);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Year, month and day of a number of days since 1970-01-01.
 pub(crate) fn civil(days: i64) -> (i64, u8, u8) {
     // Years begin in March here, so that the leap day is the last of a year.

@@ -153,9 +153,14 @@ impl Run<'_> {
             return Ok(());
         }
         let status = scheduler::status(cib, &self.inputs());
-        if let (Some(text), true) = (given.value("set-datetime"), self.frame.is_none()) {
-            let _ = writeln!(self.text, "Setting effective cluster time: {text}");
+        if given.value("set-datetime").is_none()
+            && let Some(at) = recorded_time(cib)
+            && self.frame.is_none()
+        {
+            let at = crate::date::utc_text(at);
+            let _ = writeln!(self.text, "Using the original execution date of: {at}");
         }
+        self.say_time();
         let (all, disabled, blocked) = crate::status_text::counts(&status);
         if disabled + blocked > 0 {
             let _ = writeln!(
@@ -166,6 +171,13 @@ impl Run<'_> {
         }
         self.describe(cib, &status, "Current cluster status:", "cluster_status");
         Ok(())
+    }
+
+    /// Each look at the cluster is said to be at the time that was asked for.
+    fn say_time(&mut self) {
+        if let (Some(text), true) = (self.given.value("set-datetime"), self.frame.is_none()) {
+            let _ = writeln!(self.text, "Setting effective cluster time: {text}");
+        }
     }
 
     fn describe(&mut self, cib: &Cib, status: &Status, title: &str, element: &str) {
@@ -310,7 +322,9 @@ impl Run<'_> {
             Some(frame) => play::xml(&events, frame),
             None if !self.quiet => {
                 let text = play::text(&events);
-                let _ = write!(self.text, "\nExecuting Cluster Transition:\n{text}\n");
+                let _ = write!(self.text, "\nExecuting Cluster Transition:\n{text}");
+                self.say_time();
+                self.text.push('\n');
             }
             None => {}
         }
@@ -375,7 +389,10 @@ impl Said {
                 }
             }
             None if !run.quiet => {
-                let _ = writeln!(run.text, "Performing Requested Modifications:\n{}", self.text);
+                let text = &self.text;
+                let _ = write!(run.text, "Performing Requested Modifications:\n{text}");
+                run.say_time();
+                run.text.push('\n');
             }
             None => {}
         }

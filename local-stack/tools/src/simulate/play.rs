@@ -54,20 +54,15 @@ pub(super) fn play(
     let mut waiting: Vec<&Synapse> = transition.synapses.iter().collect();
     waiting.sort_by_key(|s| std::cmp::Reverse(s.priority));
     while !waiting.is_empty() {
-        let ready = |s: &&Synapse| {
-            s.inputs
-                .iter()
-                .all(|i| done.contains(i) || !ids.contains(i))
-        };
-        let (now_ready, later): (Vec<&Synapse>, Vec<&Synapse>) =
-            waiting.into_iter().partition(ready);
-        if now_ready.is_empty() {
-            let note = "Transition failed: it waits for itself".to_owned();
-            events.push(Event::Note(note));
-            break;
-        }
+        let before = done.len();
         let mut failed = false;
-        for synapse in now_ready {
+        let mut later = Vec::new();
+        for synapse in waiting {
+            let ready = |i: &u32| done.contains(i) || !ids.contains(i);
+            if failed || !synapse.inputs.iter().all(ready) {
+                later.push(synapse);
+                continue;
+            }
             let action = &synapse.action;
             done.insert(action.id);
             events.push(event(action));
@@ -82,15 +77,17 @@ pub(super) fn play(
                         events.extend(notes.into_iter().map(Event::Note));
                     }
                     record(cib, action, rc, now);
-                    if failed {
-                        break;
-                    }
                 }
                 ActionKind::Cluster if action.operation == "stonith" => fence(cib, action),
                 _ => {}
             }
         }
         if failed {
+            break;
+        }
+        if done.len() == before {
+            let note = "Transition failed: it waits for itself".to_owned();
+            events.push(Event::Note(note));
             break;
         }
         waiting = later;

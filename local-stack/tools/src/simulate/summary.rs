@@ -52,7 +52,6 @@ pub(super) fn changes(before: &Status, transition: &Transition) -> Vec<Line> {
                 let how = action.attribute("CRM_meta_stonith_action").unwrap_or("");
                 Some(format!("Fence ({how})"))
             }
-            (ActionKind::Cluster, "do_shutdown") => Some("Shutdown".to_owned()),
             _ => None,
         };
         if let Some(task) = task {
@@ -61,7 +60,6 @@ pub(super) fn changes(before: &Status, transition: &Transition) -> Vec<Line> {
         }
         note(action, &mut acts);
     }
-    lines.sort_by_key(|l| matches!(l, Line::Node { task, .. } if task == "Shutdown"));
     for resource in &before.resources {
         collect(before, resource, false, &acts, &mut lines);
     }
@@ -243,15 +241,20 @@ pub(super) fn text(lines: &[Line]) -> String {
             Line::Node { .. } => None,
         })
     };
-    let width = resources().map(|l| l.id.len()).max().unwrap_or(0);
-    let place = resources().map(|l| l.place().len()).max().unwrap_or(0);
+    // Widths as Pacemaker's: at least 5, and two more than a name that does not fit.
+    let width = resources().fold(5, |width, line| match line.id.len() {
+        length if length > width => length + 2,
+        _ => width,
+    });
+    let places = resources().map(|l| l.place().len());
+    let place = places.max().unwrap_or(0).max(5);
     for line in lines {
         let _ = match line {
             Line::Node { task, node } => writeln!(out, "  * {task} {node}"),
             Line::Resource(line) => {
                 let reason = line.reason.map_or(String::new(), |r| format!("  due to {r}"));
                 let (what, id, at) = (line.what, &line.id, line.place());
-                writeln!(out, "  * {what:<10} {id:<width$}     ( {at:>place$} ){reason}")
+                writeln!(out, "  * {what:<10} {id:<width$}   ( {at:>place$} ){reason}")
             }
         };
     }
