@@ -7,16 +7,20 @@
 //!
 //! Nothing here reads a file, a clock or the environment.
 
+mod arrange;
 mod cib;
 pub mod digest;
 mod edit;
 mod error;
 mod history;
 mod parse;
+pub mod patch;
 mod write;
 mod xml;
+mod xpath;
 
 pub use cib::{Cib, Section, Version};
 pub use error::{Error, ErrorKind};
 pub use history::OperationRecord;
 pub use xml::{Attributes, Children, Document, Element, ElementId, Position};
+pub use xpath::{XPath, XPathError, path_of};

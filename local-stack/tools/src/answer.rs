@@ -174,9 +174,6 @@ fn print(tool: &Tool, to: Option<&str>, text: &str, code: u8) -> ExitCode {
         Ok(()) => ExitCode::from(code),
         // Whoever read our output has seen enough.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(code),
-        Err(e) => fail(
-            tool,
-            &Failure::write(to.unwrap_or("standard output"), &e),
-        ),
+        Err(e) => fail(tool, &Failure::write(to.unwrap_or("standard output"), &e)),
     }
 }

@@ -107,7 +107,9 @@ impl Given {
 
     /// The options given, in order.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.list.iter().map(|(name, value)| (*name, value.as_str()))
+        self.list
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
     }
 
     /// Whether the answer is to be XML.
@@ -163,7 +165,9 @@ impl Tool {
                         return Err(Failure::new(USAGE, message));
                     }
                     (Some(_), Some(value)) => value.to_owned(),
-                    (Some(_), None) => arguments.next().cloned().ok_or_else(|| missing(argument))?,
+                    (Some(_), None) => {
+                        arguments.next().cloned().ok_or_else(|| missing(argument))?
+                    }
                 };
                 given.list.push((flag.long, value));
             } else if argument.len() > 1 && argument.starts_with('-') {
@@ -195,9 +199,10 @@ impl Tool {
     fn unknown(&self, option: &str) -> Failure {
         let name = option.trim_start_matches('-');
         let name = name.split('=').next().unwrap_or(name);
-        let near = self.flags.iter().find(|f| {
-            name.len() > 3 && (f.long.starts_with(name) || name.starts_with(f.long))
-        });
+        let near = self
+            .flags
+            .iter()
+            .find(|f| name.len() > 3 && (f.long.starts_with(name) || name.starts_with(f.long)));
         let hint = near.map_or(String::new(), |f| format!("; did you mean --{}?", f.long));
         Failure::new(USAGE, format!("Unknown option {option}{hint}"))
     }
@@ -205,7 +210,10 @@ impl Tool {
     /// The text for `--help`.
     pub(crate) fn help(&self) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("Usage:\n  {} [OPTION?]\n\n{}\n\nOptions:\n", self.name, self.about);
+        let mut text = format!(
+            "Usage:\n  {} [OPTION?]\n\n{}\n\nOptions:\n",
+            self.name, self.about
+        );
         for flag in self.flags.iter().chain(COMMON) {
             let short = flag.short.map_or(String::new(), |c| format!("-{c}, "));
             let value = flag.value.map_or(String::new(), |v| format!("={v}"));
@@ -241,7 +249,13 @@ mod tests {
 
     #[test]
     fn all_ways_of_writing_an_option_mean_the_same() {
-        for line in ["-x f -S -Q", "-SQxf", "-SQx f", "--xml-file=f -QS", "-Q --xml-file f -S"] {
+        for line in [
+            "-x f -S -Q",
+            "-SQxf",
+            "-SQx f",
+            "--xml-file=f -QS",
+            "-Q --xml-file f -S",
+        ] {
             let given = parse(line).expect(line);
             assert_eq!(given.value("xml-file"), Some("f"), "{line}");
             assert!(given.has("simulate") && given.has("quiet"), "{line}");

@@ -21,7 +21,9 @@ pub(crate) fn meta(cib: &Cib, id: &str, name: &str) -> Option<String> {
         if let Some(value) = value_in(e, "meta_attributes", name) {
             return Some(value);
         }
-        let template = e.attr("template").and_then(|t| cib.document().find_by_id(t));
+        let template = e
+            .attr("template")
+            .and_then(|t| cib.document().find_by_id(t));
         if let Some(value) = template.and_then(|t| value_in(t, "meta_attributes", name)) {
             return Some(value);
         }

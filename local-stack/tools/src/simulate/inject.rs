@@ -41,9 +41,7 @@ impl OperationSpec {
         let split = migration
             .iter()
             .find_map(|op| Some((name.strip_suffix(op)?.strip_suffix('_')?, *op)));
-        let (resource, operation) = split
-            .or_else(|| name.rsplit_once('_'))
-            .ok_or_else(wrong)?;
+        let (resource, operation) = split.or_else(|| name.rsplit_once('_')).ok_or_else(wrong)?;
         if resource.is_empty() || operation.is_empty() || node.is_empty() {
             return Err(wrong());
         }
@@ -172,14 +170,20 @@ pub(super) fn count_failure(
     let state = cib.node_state(node_id, uname);
     let document = cib.document_mut();
     let attributes = document.child_with_id(state, "transient_attributes", node_id);
-    let set = document.child_with_id(attributes, "instance_attributes", &format!("status-{node_id}"));
+    let set = document.child_with_id(
+        attributes,
+        "instance_attributes",
+        &format!("status-{node_id}"),
+    );
     let mut injected = Vec::new();
     let since = now.to_string();
     for (kind, value) in [("fail-count", "value++"), ("last-failure", since.as_str())] {
         let name = format!("{kind}-{resource}#{operation}_{interval_ms}");
         let known = document.element(set).children();
         let known = known.filter(|p| p.attr("name") == Some(&name)).last();
-        let old: i64 = known.and_then(|p| p.attr("value")?.parse().ok()).unwrap_or(0);
+        let old: i64 = known
+            .and_then(|p| p.attr("value")?.parse().ok())
+            .unwrap_or(0);
         let pair = match known.map(cib::Element::key) {
             Some(pair) => pair,
             None => {
@@ -226,13 +230,19 @@ pub(super) fn operation(
     let failed = (spec.operation.as_str(), spec.interval_ms);
     let node = (node_id.as_str(), spec.node.as_str());
     let injected = count_failure(cib, node, &spec.resource, failed, spec.rc, now);
-    let target = if spec.operation == "monitor" && spec.interval_ms == 0 { 7 } else { 0 };
+    let target = if spec.operation == "monitor" && spec.interval_ms == 0 {
+        7
+    } else {
+        0
+    };
     let status = cib.section(Section::Status);
     let entry = status.and_then(|s| {
         s.descendants().find(|e| {
             e.name() == "lrm_resource"
                 && e.id() == spec.resource
-                && e.parent().and_then(cib::Element::parent).and_then(cib::Element::parent)
+                && e.parent()
+                    .and_then(cib::Element::parent)
+                    .and_then(cib::Element::parent)
                     .is_some_and(|state| state.id() == node_id)
         })
     });
@@ -261,10 +271,24 @@ mod tests {
     #[test]
     fn an_operation_is_named_as_in_a_history() {
         let spec = OperationSpec::parse("a_b:0_monitor_10000@n.example=7").expect("a spec");
-        assert_eq!((spec.resource.as_str(), spec.interval_ms, spec.rc), ("a_b:0", 10000, 7));
+        assert_eq!(
+            (spec.resource.as_str(), spec.interval_ms, spec.rc),
+            ("a_b:0", 10000, 7)
+        );
         let spec = OperationSpec::parse("vm_migrate_to_0@n=1").expect("a spec");
-        assert_eq!((spec.resource.as_str(), spec.operation.as_str()), ("vm", "migrate_to"));
-        for wrong in ["", "a", "a_b_0", "a_b_0@n", "a_b_x@n=1", "_b_0@n=1", "a_b_0@n=x"] {
+        assert_eq!(
+            (spec.resource.as_str(), spec.operation.as_str()),
+            ("vm", "migrate_to")
+        );
+        for wrong in [
+            "",
+            "a",
+            "a_b_0",
+            "a_b_0@n",
+            "a_b_x@n=1",
+            "_b_0@n=1",
+            "a_b_0@n=x",
+        ] {
             let message = OperationSpec::parse(wrong).expect_err(wrong);
             assert!(message.contains("RESOURCE_OPERATION_INTERVAL"), "{message}");
         }

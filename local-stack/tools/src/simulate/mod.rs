@@ -24,38 +24,149 @@ const TOOL: Tool = Tool {
     name: "crm_simulate",
     about: "crm_simulate - simulate a Pacemaker cluster's response to events",
     flags: &[
-        switch('R', "run", "Show what the cluster will do in response to the input"),
-        switch('S', "simulate", "Like --run, and show the status after doing it"),
-        switch('X', "in-place", "Like --simulate, and store the result in the input file"),
+        switch(
+            'R',
+            "run",
+            "Show what the cluster will do in response to the input",
+        ),
+        switch(
+            'S',
+            "simulate",
+            "Like --run, and show the status after doing it",
+        ),
+        switch(
+            'X',
+            "in-place",
+            "Like --simulate, and store the result in the input file",
+        ),
         switch('A', "show-attrs", "Show node attributes"),
         switch('c', "show-failcounts", "Show resource fail counts"),
         switch('s', "show-scores", "Show allocation scores"),
         switch('U', "show-utilization", "Show utilization information"),
-        valued('P', "profile", "DIR", "Process all files of a directory and print timings"),
+        valued(
+            'P',
+            "profile",
+            "DIR",
+            "Process all files of a directory and print timings",
+        ),
         valued('N', "repeat", "N", "With --profile, repeat each N times"),
         valued('u', "node-up", "NODE", "Simulate bringing a node online"),
         valued('d', "node-down", "NODE", "Simulate taking a node offline"),
         valued('f', "node-fail", "NODE", "Simulate a node failing"),
-        valued('i', "op-inject", "OPSPEC", "Generate a failure (RSC_OP_INTERVAL@NODE=RC)"),
-        valued('F', "op-fail", "OPSPEC", "Let an action of the simulation fail"),
-        valued('t', "set-datetime", "DATETIME", "Set date/time (ISO 8601, or seconds)"),
-        valued('q', "quorum", "QUORUM", "Set to '1' (or 'true') to indicate quorum"),
-        valued('w', "watchdog", "DEVICE", "Set to '1' (or 'true') to indicate a watchdog"),
+        valued(
+            'i',
+            "op-inject",
+            "OPSPEC",
+            "Generate a failure (RSC_OP_INTERVAL@NODE=RC)",
+        ),
+        valued(
+            'F',
+            "op-fail",
+            "OPSPEC",
+            "Let an action of the simulation fail",
+        ),
+        valued(
+            't',
+            "set-datetime",
+            "DATETIME",
+            "Set date/time (ISO 8601, or seconds)",
+        ),
+        valued(
+            'q',
+            "quorum",
+            "QUORUM",
+            "Set to '1' (or 'true') to indicate quorum",
+        ),
+        valued(
+            'w',
+            "watchdog",
+            "DEVICE",
+            "Set to '1' (or 'true') to indicate a watchdog",
+        ),
         valued('g', "ticket-grant", "TICKET", "Simulate granting a ticket"),
         valued('r', "ticket-revoke", "TICKET", "Simulate revoking a ticket"),
-        valued('b', "ticket-standby", "TICKET", "Simulate making a ticket standby"),
-        valued('e', "ticket-activate", "TICKET", "Simulate activating a ticket"),
+        valued(
+            'b',
+            "ticket-standby",
+            "TICKET",
+            "Simulate making a ticket standby",
+        ),
+        valued(
+            'e',
+            "ticket-activate",
+            "TICKET",
+            "Simulate activating a ticket",
+        ),
         valued('I', "save-input", "FILE", "Save the input configuration"),
         valued('O', "save-output", "FILE", "Save the output configuration"),
         valued('G', "save-graph", "FILE", "Save the transition graph (XML)"),
-        valued('D', "save-dotfile", "FILE", "Save the transition graph (DOT)"),
-        switch('a', "all-actions", "Taken for compatibility; the graph has no other actions"),
+        valued(
+            'D',
+            "save-dotfile",
+            "FILE",
+            "Save the transition graph (DOT)",
+        ),
+        switch(
+            'a',
+            "all-actions",
+            "Taken for compatibility; the graph has no other actions",
+        ),
         switch('L', "live-check", "Use the running cluster as input"),
-        valued('x', "xml-file", "FILE", "Retrieve XML from the named file (\"-\": stdin)"),
+        valued(
+            'x',
+            "xml-file",
+            "FILE",
+            "Retrieve XML from the named file (\"-\": stdin)",
+        ),
         switch('p', "xml-pipe", "Retrieve XML from stdin"),
         switch('Q', "quiet", "Display only essential output"),
     ],
 };
+
+/// Option, what it does, and how that is told in XML and in text.
+const NODE_CHANGES: &[(&str, NodeChange, &str, &str)] = &[
+    (
+        "node-up",
+        NodeChange::Up,
+        "Online",
+        "Bringing node % online",
+    ),
+    (
+        "node-down",
+        NodeChange::Down,
+        "Offline",
+        "Taking node % offline",
+    ),
+    ("node-fail", NodeChange::Fail, "Failing", "Failing node %"),
+];
+
+/// Option, the ticket's attribute and its value, and how that is told in XML and in text.
+const TICKET_CHANGES: &[(&str, (&str, &str), &str, &str)] = &[
+    (
+        "ticket-grant",
+        ("granted", "true"),
+        "Granting",
+        "Granting ticket %",
+    ),
+    (
+        "ticket-revoke",
+        ("granted", "false"),
+        "Revoking",
+        "Revoking ticket %",
+    ),
+    (
+        "ticket-standby",
+        ("standby", "true"),
+        "Standby",
+        "Making ticket % standby",
+    ),
+    (
+        "ticket-activate",
+        ("standby", "false"),
+        "Activating",
+        "Activating ticket %",
+    ),
+];
 
 /// Runs `crm_simulate` with its arguments.
 pub fn crm_simulate(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -133,7 +244,11 @@ fn run(call: &Call<'_>) -> Result<Answer, Failure> {
     // Scores are for programs too: one fact per line, without decoration.
     let plain = given.has("show-scores") || given.has("show-utilization");
     Ok(Answer {
-        text: if plain && !given.has("text-fancy") { undecorated(&run.text) } else { run.text },
+        text: if plain && !given.has("text-fancy") {
+            undecorated(&run.text)
+        } else {
+            run.text
+        },
         xml: run.frame,
         ..Answer::default()
     })
@@ -221,30 +336,30 @@ impl Run<'_> {
             inject::set_option(cib, "have-watchdog", watchdog);
             said.attribute("watchdog", watchdog);
         }
-        for (option, change, action, text) in [
-            ("node-up", NodeChange::Up, "Online", "Bringing node % online"),
-            ("node-down", NodeChange::Down, "Offline", "Taking node % offline"),
-            ("node-fail", NodeChange::Fail, "Failing", "Failing node %"),
-        ] {
+        for (option, change, action, text) in NODE_CHANGES {
             for node in given.values(option) {
-                inject::set_node(cib, node, change);
+                inject::set_node(cib, node, *change);
                 said.element("modify_node", ("node", node), ("action", action), text);
             }
         }
-        for (option, name, value, action, text) in [
-            ("ticket-grant", "granted", "true", "Granting", "Granting ticket %"),
-            ("ticket-revoke", "granted", "false", "Revoking", "Revoking ticket %"),
-            ("ticket-standby", "standby", "true", "Standby", "Making ticket % standby"),
-            ("ticket-activate", "standby", "false", "Activating", "Activating ticket %"),
-        ] {
+        for (option, (name, value), action, text) in TICKET_CHANGES {
             for ticket in given.values(option) {
                 inject::set_ticket(cib, ticket, name, value);
-                said.element("modify_ticket", ("ticket", ticket), ("action", action), text);
+                let element = "modify_ticket";
+                said.element(element, ("ticket", ticket), ("action", action), text);
             }
         }
-        for text in given.values("op-inject") {
+        self.inject(cib, &mut said)?;
+        said.write(self);
+        Ok(())
+    }
+
+    /// Puts results of operations into the history.
+    fn inject(&self, cib: &mut Cib, said: &mut Said) -> Result<(), Failure> {
+        for text in self.given.values("op-inject") {
             said.line(format!("  * Injecting {text} into the configuration"));
-            said.elements.push(("inject_spec", vec![("spec", text.to_owned())]));
+            said.elements
+                .push(("inject_spec", vec![("spec", text.to_owned())]));
             let spec = OperationSpec::parse(text);
             match spec.and_then(|spec| inject::operation(cib, &spec, self.now)) {
                 Ok((node, injected)) => {
@@ -264,7 +379,6 @@ impl Run<'_> {
                 Err(message) => return Err(Failure::new(exit::DATA, message)),
             }
         }
-        said.write(self);
         Ok(())
     }
 
@@ -305,7 +419,11 @@ impl Run<'_> {
         match &mut self.frame {
             Some(frame) => summary::xml(&changes, frame),
             None if !self.quiet => {
-                let _ = write!(self.text, "Transition Summary:\n{}", summary::text(&changes));
+                let _ = write!(
+                    self.text,
+                    "Transition Summary:\n{}",
+                    summary::text(&changes)
+                );
             }
             None => {}
         }

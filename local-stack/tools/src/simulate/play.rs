@@ -108,7 +108,11 @@ fn fail(cib: &mut Cib, action: &Action, rc: i32, now: i64) -> Vec<String> {
 }
 
 fn event(action: &Action) -> Event {
-    let node = action.node.as_ref().map_or("", |n| n.uname.as_str()).to_owned();
+    let node = action
+        .node
+        .as_ref()
+        .map_or("", |n| n.uname.as_str())
+        .to_owned();
     match action.kind {
         ActionKind::Pseudo => {
             let key = action.internal_key.as_ref().unwrap_or(&action.key);
@@ -123,7 +127,10 @@ fn event(action: &Action) -> Event {
         }
         ActionKind::Cluster => Event::Cluster {
             task: action.operation.clone(),
-            resource: action.resource.as_ref().map_or(String::new(), |r| r.id.clone()),
+            resource: action
+                .resource
+                .as_ref()
+                .map_or(String::new(), |r| r.id.clone()),
             node,
         },
         ActionKind::Resource => {
@@ -161,7 +168,10 @@ pub(super) fn text(events: &[Event]) -> String {
                 operation,
                 interval_ms: 0,
                 node,
-            } => writeln!(out, "  * Resource action: {resource:<15} {operation} on {node}"),
+            } => writeln!(
+                out,
+                "  * Resource action: {resource:<15} {operation} on {node}"
+            ),
             Event::Resource {
                 resource,
                 operation,

@@ -13,11 +13,7 @@ use crate::source;
 const REPEAT_MAX: u32 = 1_000_000;
 
 /// Reads and schedules every XML file of a directory, and says how long that took.
-pub(super) fn run(
-    call: &Call<'_>,
-    directory: &str,
-    now: Option<i64>,
-) -> Result<Answer, Failure> {
+pub(super) fn run(call: &Call<'_>, directory: &str, now: Option<i64>) -> Result<Answer, Failure> {
     let repeat = match call.given.value("repeat") {
         None => 1,
         Some(text) => text
@@ -25,7 +21,8 @@ pub(super) fn run(
             .ok()
             .filter(|n| (1..=REPEAT_MAX).contains(n))
             .ok_or_else(|| {
-                let message = format!("--repeat takes a number from 1 to {REPEAT_MAX}, not '{text}'");
+                let message =
+                    format!("--repeat takes a number from 1 to {REPEAT_MAX}, not '{text}'");
                 Failure::new(exit::USAGE, message)
             })?,
     };
@@ -42,7 +39,10 @@ pub(super) fn run(
     files.sort();
     let mut answer = Answer::text("Timings:\n");
     answer.xml = call.frame();
-    let list = answer.xml.as_mut().map(|frame| frame.add(frame.root, "timings", &[]));
+    let list = answer
+        .xml
+        .as_mut()
+        .map(|frame| frame.add(frame.root, "timings", &[]));
     for file in files {
         let text = source::read(&file)?;
         let begin = Instant::now();
@@ -58,7 +58,10 @@ pub(super) fn run(
         let seconds = begin.elapsed().as_secs_f64();
         let _ = writeln!(answer.text, "  * Testing {file} ... {seconds:.2} secs");
         if let (Some(frame), Some(list)) = (&mut answer.xml, list) {
-            let about = [("file", file.as_str()), ("duration", &format!("{seconds:.6}"))];
+            let about = [
+                ("file", file.as_str()),
+                ("duration", &format!("{seconds:.6}")),
+            ];
             frame.add(list, "timing", &about);
         }
     }

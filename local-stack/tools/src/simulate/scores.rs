@@ -31,7 +31,9 @@ fn wanted(score: &Score, (scores, utilization): (bool, bool)) -> bool {
 pub(super) fn text(list: &[Score], which: (bool, bool)) -> String {
     let mut out = String::new();
     let amounts = |list: &[(String, i64)]| {
-        let each = list.iter().map(|(name, amount)| format!(" {name}={amount}"));
+        let each = list
+            .iter()
+            .map(|(name, amount)| format!(" {name}={amount}"));
         each.collect::<String>()
     };
     for score in list.iter().filter(|s| wanted(s, which)) {
@@ -43,7 +45,10 @@ pub(super) fn text(list: &[Score], which: (bool, bool)) -> String {
                 score,
             } => {
                 let score = number(*score);
-                writeln!(out, "{step}: {resource} allocation score on {node}: {score}")
+                writeln!(
+                    out,
+                    "{step}: {resource} allocation score on {node}: {score}"
+                )
             }
             Score::Promotion {
                 resource,
@@ -64,7 +69,10 @@ pub(super) fn text(list: &[Score], which: (bool, bool)) -> String {
                 amounts: list,
             } => {
                 let list = amounts(list);
-                writeln!(out, "pcmk__assign_resource: {resource} utilization on {node}:{list}")
+                writeln!(
+                    out,
+                    "pcmk__assign_resource: {resource} utilization on {node}:{list}"
+                )
             }
         };
     }

@@ -145,7 +145,6 @@ fn line_of(
         (false, true) => "Unpromoted",
         (false, false) => "Started",
     };
-    let again = if resource.failed { "Recover" } else { "Restart" };
     let mut line = ResourceLine {
         id: resource.instance.clone(),
         role: resource.role,
@@ -153,59 +152,66 @@ fn line_of(
         roles,
         ..ResourceLine::default()
     };
-    let mut between = |what, from: Option<&str>, to: Option<&str>| {
-        line.what = what;
-        line.from = from.map(str::to_owned);
-        line.to = to.map(str::to_owned);
-    };
-    match *acts {
-        Acts {
-            migrate: Some((source, target)),
-            ..
-        } => between("Migrate", Some(source), Some(target)),
-        Acts {
-            start: Some(to),
-            stop,
-            ..
-        } => match stop.or(current) {
-            Some(from) if from == to => between(again, Some(from), Some(to)),
-            Some(from) => {
-                let what = if resource.failed { again } else { "Move" };
-                between(what, Some(from), Some(to));
-            }
-            None if promoting => between("Promote", None, Some(to)),
-            None => between("Start", None, Some(to)),
-        },
-        Acts {
-            stop: Some(node), ..
-        } => {
-            between("Stop", Some(node), None);
-            line.reason = (!resource.failed).then_some("node availability");
-        }
-        Acts {
-            promote: Some(node),
-            demote: Some(_),
-            ..
-        } => {
-            let what = if resource.failed { again } else { "Re-promote" };
-            between(what, Some(node), Some(node));
-        }
-        Acts {
-            promote: Some(node),
-            ..
-        } => between("Promote", Some(node), Some(node)),
-        Acts {
-            demote: Some(node), ..
-        } => between("Demote", Some(node), Some(node)),
-        Acts {
-            reload: Some(node), ..
-        } => between("Reload", Some(node), Some(node)),
-        Acts { .. } => return None,
-    }
+    let (what, from, to) = what_happens(acts, current, resource.failed)?;
+    line.what = what;
+    line.from = from.map(str::to_owned);
+    line.to = to.map(str::to_owned);
+    line.reason = (what == "Stop" && !resource.failed).then_some("node availability");
     if matches!(line.what, "Restart" | "Recover" | "Reload" | "Re-promote") && !promoting {
         line.next = line.role;
     }
     Some(line)
+}
+
+/// What the actions amount to, from where, to where.
+fn what_happens<'t>(
+    acts: &Acts<'t>,
+    current: Option<&'t str>,
+    failed: bool,
+) -> Option<(&'static str, Option<&'t str>, Option<&'t str>)> {
+    let again = if failed { "Recover" } else { "Restart" };
+    Some(match *acts {
+        Acts {
+            migrate: Some((source, target)),
+            ..
+        } => ("Migrate", Some(source), Some(target)),
+        Acts {
+            start: Some(to),
+            stop,
+            promote,
+            ..
+        } => match stop.or(current) {
+            Some(from) if from == to => (again, Some(from), Some(to)),
+            Some(from) => {
+                let what = if failed { again } else { "Move" };
+                (what, Some(from), Some(to))
+            }
+            None if promote.is_some() => ("Promote", None, Some(to)),
+            None => ("Start", None, Some(to)),
+        },
+        Acts {
+            stop: Some(node), ..
+        } => ("Stop", Some(node), None),
+        Acts {
+            promote: Some(node),
+            demote,
+            ..
+        } => {
+            let what = match demote {
+                None => "Promote",
+                Some(_) if failed => again,
+                Some(_) => "Re-promote",
+            };
+            (what, Some(node), Some(node))
+        }
+        Acts {
+            demote: Some(node), ..
+        } => ("Demote", Some(node), Some(node)),
+        Acts {
+            reload: Some(node), ..
+        } => ("Reload", Some(node), Some(node)),
+        Acts { .. } => return None,
+    })
 }
 
 impl ResourceLine {
@@ -252,9 +258,14 @@ pub(super) fn text(lines: &[Line]) -> String {
         let _ = match line {
             Line::Node { task, node } => writeln!(out, "  * {task} {node}"),
             Line::Resource(line) => {
-                let reason = line.reason.map_or(String::new(), |r| format!("  due to {r}"));
+                let reason = line
+                    .reason
+                    .map_or(String::new(), |r| format!("  due to {r}"));
                 let (what, id, at) = (line.what, &line.id, line.place());
-                writeln!(out, "  * {what:<10} {id:<width$}   ( {at:>place$} ){reason}")
+                writeln!(
+                    out,
+                    "  * {what:<10} {id:<width$}   ( {at:>place$} ){reason}"
+                )
             }
         };
     }
