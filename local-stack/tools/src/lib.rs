@@ -3,11 +3,11 @@
 //! [`dispatch`] finds a tool by its classic name. Each tool reads its command line, works on a CIB in
 //! a file (live clusters come later), and answers in text or in Pacemaker's XML.
 
-mod explain;
 mod answer;
 mod args;
 mod date;
 mod exit;
+mod explain;
 mod failures;
 mod graph_xml;
 mod resource;
