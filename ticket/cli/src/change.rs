@@ -1,9 +1,12 @@
 //! The verbs that change a ticket: ask, wait with a countdown, and tell done, refused and unknown
 //! apart.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use ticket_admin::{
     Action, Answer, Body, Call, Client, Code, Failure, Mode, Outcome, Progress, REASON_MAX,
     RequestId, Role, TicketState, TicketView, Verb, View,
@@ -94,6 +97,11 @@ fn carry_out(
     let target = Target::find(global)?;
     let start = Instant::now();
     let mut client = target.connect(start + global.wait(QUERY).min(QUERY))?;
+    if let Some(wish) = plain_grant(&target, which, &verb, dry_run)? {
+        let wait = global.wait(WAIT_GRANT);
+        let outcome = act(&target, &mut client, out, &wish, Instant::now(), wait)?;
+        return Ok(done(out, &wish, &outcome, start.elapsed()));
+    }
     let view = target.view(&mut client, start + global.wait(QUERY).min(QUERY))?;
     let ticket = choose(&view, which.ticket())?;
     let verb = check_target(&view, verb)?;
@@ -128,6 +136,32 @@ fn carry_out(
             .filter(|old| outcome.holder.as_ref() != Some(old));
     }
     Ok(done(out, &wish, &outcome, start.elapsed()))
+}
+
+/// A grant that can be asked for without a look at the ticket first: names that the configuration
+/// knows, nothing forced. A look costs a round trip, in the command that people wait for when a
+/// service is down.
+fn plain_grant(
+    target: &Target,
+    which: &Which,
+    verb: &Verb,
+    dry_run: bool,
+) -> Result<Option<Wish>, Failure> {
+    let (Verb::Grant { to, force: None }, Some(ticket), false) = (verb, which.ticket(), dry_run)
+    else {
+        return Ok(None);
+    };
+    if !target.knows(ticket, to.as_deref()) {
+        return Ok(None);
+    }
+    Ok(Some(Wish {
+        verb: Verb::Grant {
+            to: to.clone().or_else(|| target.member().map(str::to_owned)),
+            force: None,
+        },
+        ticket: ticket.to_owned(),
+        request: which.request_id.map_or_else(ask::new_request, Ok)?,
+    }))
 }
 
 /// Whether the holder shown holds it now.
@@ -249,6 +283,7 @@ fn act(
     wait: Duration,
 ) -> Result<Outcome, Stop> {
     let end = start + wait;
+    let stopped = watch_signals();
     let call = Call::Act(action(wish, wait));
     let id = client
         .send(call, end)
@@ -271,6 +306,10 @@ fn act(
                 countdown.finish(false);
                 return Err(lost(target, wish, "it answered something else").into());
             }
+            Ok(None) if stopped.load(Ordering::Relaxed) => {
+                countdown.finish(false);
+                return Err(not_waited_for(target, wish).into());
+            }
             Ok(None) if Instant::now() >= end + GRACE => {
                 countdown.finish(false);
                 let after = format!("no answer within {}", clock::span(millis(wait)));
@@ -283,6 +322,28 @@ fn act(
             }
         }
     }
+}
+
+/// Becomes true when somebody asks this command to end: the wish goes on without it, and whoever
+/// made it must learn how to look after it.
+fn watch_signals() -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Where it cannot be watched, the signal ends the command as it always did.
+        let _unwatched = signal_hook::flag::register(signal, Arc::clone(&stopped));
+    }
+    stopped
+}
+
+/// The operator stopped waiting after the wish was sent.
+fn not_waited_for(target: &Target, wish: &Wish) -> Failure {
+    let what = format!(
+        "you stopped waiting: {} goes on, and {} may yet be {}",
+        target.daemon(),
+        wish.ticket,
+        participle(&wish.verb)
+    );
+    with_retry(wish, Failure::new(Code::Unknown, what))
 }
 
 /// What the daemon is told.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ticket_admin::{Answer, Body, Call, Client, ClientError, Code, Failure, View};
+use ticket_admin::{Answer, Body, Call, Client, ClientError, Code, Failure, MemberState, View};
 use ticket_config::{Config, Options, Role, closest, load_with};
 
 use crate::args::Global;
@@ -13,12 +13,22 @@ use crate::output::Stop;
 /// seconds without an answer mean that it is stopped or broken, and somebody waits.
 pub(crate) const QUERY: Duration = Duration::from_secs(5);
 
+/// A member that was not heard for longer is asked by the daemon when somebody looks; it then
+/// takes up to a quarter of a second, or three round trips, until silence means something.
+const QUIET_MS: u64 = 1_500;
+/// How long a look is worth waiting for that.
+const SETTLING: Duration = Duration::from_millis(600);
+/// Pause before the daemon is asked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Which daemon to talk to.
 #[derive(Debug)]
 pub(crate) struct Target {
     socket: PathBuf,
     member: Option<String>,
     role: Option<Role>,
+    /// What was read to find it; nothing with `--socket`.
+    config: Option<Config>,
 }
 
 impl Target {
@@ -29,6 +39,7 @@ impl Target {
                 socket: socket.clone(),
                 member: global.host(),
                 role: None,
+                config: None,
             });
         }
         let path = global.config();
@@ -46,11 +57,39 @@ impl Target {
             let names: Vec<&str> = config.members.iter().map(|it| it.name.as_str()).collect();
             return Err(no_such("member", &member, &names).into());
         };
+        let role = found.role;
+        let socket = config.paths.control_socket(&member);
+        if let Some(here) = &config.member
+            && *here != member
+            && !socket.exists()
+        {
+            return Err(elsewhere(&member, role, here).into());
+        }
         Ok(Self {
-            socket: config.paths.control_socket(&member),
-            role: Some(found.role),
+            socket,
+            role: Some(role),
             member: Some(member),
+            config: Some(config),
         })
+    }
+
+    /// Whether the configuration says that `ticket` exists and that `to` (or the member asked, if
+    /// nobody is named) is a site. The configuration is the same at every member; where it was not
+    /// read, or does not know a name, only the daemon can say.
+    pub(crate) fn knows(&self, ticket: &str, to: Option<&str>) -> bool {
+        let Some(config) = &self.config else {
+            return false;
+        };
+        let site = to
+            .or(self.member.as_deref())
+            .and_then(|name| config.find_member(name))
+            .is_some_and(|member| member.role == Role::Site);
+        site && config.find_ticket(ticket).is_some()
+    }
+
+    /// The member asked, where it is known.
+    pub(crate) fn member(&self) -> Option<&str> {
+        self.member.as_deref()
     }
 
     /// Connects, trying until `deadline`.
@@ -140,6 +179,20 @@ impl Target {
     }
 }
 
+/// A member of another machine was named: daemons are asked where they run.
+fn elsewhere(member: &str, role: Role, here: &str) -> Failure {
+    let what = format!("{member} runs on another machine: only {here} can be asked here");
+    let place = match role {
+        Role::Site => format!(", and `--to {member}` says where to"),
+        Role::Arbitrator => String::new(),
+    };
+    let hint = format!(
+        "leave out -s: {here} acts for the whole cluster{place}; what {member} itself sees is shown \
+         on its machine"
+    );
+    Failure::new(Code::NotConnected, what).hint(hint)
+}
+
 /// The member of this machine: as configured, or the only one with a socket.
 fn local_member(config: &Config) -> Result<String, Failure> {
     if let Some(member) = &config.member {
@@ -188,5 +241,20 @@ pub(crate) fn look(global: &Global) -> Result<View, Stop> {
     let target = Target::find(global)?;
     let deadline = Instant::now() + global.wait(QUERY);
     let mut client = target.connect(deadline)?;
-    target.view(&mut client, deadline)
+    let mut view = target.view(&mut client, deadline)?;
+    // The daemon has asked whoever was quiet. Those who live answer while we look again.
+    let enough = (Instant::now() + SETTLING).min(deadline);
+    while unsettled(&view) && Instant::now() < enough {
+        std::thread::sleep(LOOK_AGAIN);
+        view = target.view(&mut client, deadline)?;
+    }
+    Ok(view)
+}
+
+/// Whether it is not known yet if somebody who was quiet answers.
+fn unsettled(view: &View) -> bool {
+    view.members.iter().any(|member| {
+        let quiet = member.heard_ago_ms.is_none_or(|ms| ms > QUIET_MS);
+        member.state == MemberState::Up && member.why.is_none() && quiet
+    })
 }

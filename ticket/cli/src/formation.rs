@@ -20,10 +20,6 @@ const CERTIFICATE_DAYS: i64 = 30;
 /// Two members' real-time clocks this far apart make logs unreadable. Leases do not mind.
 const SKEW_MS: u64 = 1_000;
 
-/// A connection that has been silent for so long is probably dead: the link says something at least
-/// every six seconds.
-const SILENT_MS: u64 = 9_000;
-
 /// `ticket peers`.
 pub(crate) fn peers(global: &Global, out: &Output) -> Result<Code, Stop> {
     let view = look(global)?;
@@ -91,7 +87,11 @@ fn majority(style: Style, view: &View) -> String {
 }
 
 fn reached(member: &MemberView) -> bool {
-    matches!(member.state, MemberState::Me | MemberState::Up)
+    match member.state {
+        MemberState::Me => true,
+        MemberState::Up => member.why.is_none(),
+        _ => false,
+    }
 }
 
 fn members_table(style: Style, members: &[MemberView], now: &Now, indent: &str) -> String {
@@ -118,7 +118,8 @@ fn row(style: Style, member: &MemberView, now: &Now) -> Vec<Cell> {
     let (symbol, word, paint) = match (member.state, member.voting) {
         (MemberState::Me | MemberState::Up, Some(false)) => ('!', "no vote", Paint::Warn),
         (MemberState::Me, _) => (full, "here", Paint::Good),
-        (MemberState::Up, _) if member.heard_ago_ms.is_some_and(|ms| ms > SILENT_MS) => {
+        // The daemon says why where it asked in vain.
+        (MemberState::Up, _) if member.why.is_some() => {
             (style.symbol('\u{25d0}', '~'), "silent", Paint::Warn)
         }
         (MemberState::Up, _) => (full, "up", Paint::Good),

@@ -204,6 +204,35 @@ fn a_wish_can_be_repeated_under_its_name() {
 }
 
 #[test]
+fn whoever_stops_waiting_learns_how_to_look_again() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    let fake = Fake::new(view(), vec![Step::Hang]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ticket"))
+        .arg("--socket")
+        .arg(&fake.socket)
+        .args(["move", "db", "--to", "paris"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command line starts");
+    // From the moment when the wish is out, an end by a signal is no end of the wish.
+    while fake.actions().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let name = fake.actions()[0].request.to_string();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    let mut said = String::new();
+    let mut errors = child.stderr.take().expect("piped");
+    errors.read_to_string(&mut said).expect("UTF-8");
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(112), "{said}");
+    assert!(said.contains(&format!("--request-id {name}")), "{said}");
+    assert!(said.contains("ticket show db"), "{said}");
+}
+
+#[test]
 fn names_are_checked_before_anything_is_asked() {
     let cases: [(&[&str], i32, &str); 8] = [
         (&["grant", "dbb"], 105, "did you mean \"db\"?"),

@@ -61,6 +61,13 @@ impl Fake {
         }
     }
 
+    /// How often the daemon was asked for everything it knows.
+    pub(crate) fn views(&self) -> usize {
+        let seen = self.seen.lock().expect("no panic while locked");
+        let is_view = |request: &&Request| matches!(request.call, Call::View {});
+        seen.iter().filter(is_view).count()
+    }
+
     /// Every action that was asked for, real ones and plans.
     pub(crate) fn actions(&self) -> Vec<Action> {
         let seen = self.seen.lock().expect("no panic while locked");

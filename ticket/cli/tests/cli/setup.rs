@@ -347,3 +347,62 @@ fn stop_timeouts_of_the_running_cluster_are_compared() {
         assert!((ran.out + &ran.err).contains(words), "{words}");
     }
 }
+
+/// A daemon that answers where berlin's would.
+fn berlin_runs(berlin: &Path, steps: Vec<fake::Step>) -> Fake {
+    let fake = Fake::new(fake::view(), steps);
+    let run = berlin.join("run");
+    fs::create_dir_all(&run).expect("made");
+    std::os::unix::fs::symlink(&fake.socket, run.join("berlin.sock")).expect("linked");
+    fake
+}
+
+#[test]
+fn a_plain_grant_of_known_names_is_one_request() {
+    let (_directory, berlin) = made();
+    let fake = berlin_runs(&berlin, vec![fake::met("db is granted to paris")]);
+    let config = berlin.join("interlock.toml");
+    let config = config.to_str().expect("UTF-8");
+    for (arguments, views) in [
+        (&["grant", "db"][..], 0),
+        (&["grant", "db", "paris"], 0),
+        // What the configuration does not know, and what asks for care, is looked at first.
+        (&["grant", "web"], 1),
+        (&["grant", "db", "rome"], 2),
+        (&["grant", "db", "--dry-run"], 3),
+        (&["grant", "db", "-F", "--reason", "it burns", "--yes"], 4),
+    ] {
+        let all = [&["-c", config], arguments].concat();
+        let ran = run(&all);
+        assert_eq!(fake.views(), views, "{arguments:?}: {}", ran.err);
+    }
+    let targets: Vec<_> = fake.actions().into_iter().map(|it| it.verb).collect();
+    let to = |name: &str| ticket_admin::Verb::Grant {
+        to: Some(name.to_owned()),
+        force: None,
+    };
+    assert_eq!(targets[..2], [to("berlin"), to("paris")]);
+}
+
+#[test]
+fn a_member_of_another_machine_is_not_asked_here() {
+    let (_directory, berlin) = made();
+    let fake = berlin_runs(&berlin, vec![fake::met("never")]);
+    let config = berlin.join("interlock.toml");
+    let ran = run(&[
+        "-c",
+        config.to_str().expect("UTF-8"),
+        "-s",
+        "paris",
+        "grant",
+        "db",
+    ]);
+    assert_eq!(ran.code, 102, "{}", ran.err);
+    assert!(
+        ran.err.contains("paris runs on another machine"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("--to paris"), "{}", ran.err);
+    assert_eq!(fake.actions(), []);
+}
