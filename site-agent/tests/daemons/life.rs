@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use ticket_admin::{Code, TicketState, Verb, View};
+use ticket_admin::{Code, MemberState, TicketState, Verb, View};
 
 use crate::cluster::{AUTO, Cluster};
 
@@ -56,6 +56,18 @@ fn a_killed_site_loses_the_ticket_to_the_other() {
 }
 
 #[test]
+fn a_killed_member_is_seen_when_somebody_looks() {
+    let mut cluster = Cluster::started(AUTO);
+    cluster.kill("arb");
+    cluster.await_view("berlin", "arb to be silent", |view| {
+        let arb = view.members.iter().find(|it| it.name == "arb");
+        // Long before the link gives the connection up.
+        view.votes.reachable == 2
+            && arb.is_some_and(|it| it.state == MemberState::Up && it.why.is_some())
+    });
+}
+
+#[test]
 fn revoke_stops_and_stays() {
     let cluster = Cluster::started(AUTO);
     cluster.grant("db", "berlin");
@@ -78,6 +90,7 @@ fn a_move_stops_before_it_starts() {
     let moved = cluster.act("berlin", "db", Verb::Move { to });
     let moved = moved.unwrap_or_else(|failure| panic!("{failure:?}\n{}", cluster.logs()));
     assert_eq!(moved.holder.as_deref(), Some("paris"));
+    assert!(moved.gap_ms.is_some(), "{moved:?}");
     assert_eq!(cluster.cluster_state("berlin", "db"), "stopped");
     assert!(cluster.cluster_state("paris", "db").starts_with("granted "));
 }

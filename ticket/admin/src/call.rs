@@ -195,7 +195,9 @@ pub struct Outcome {
     pub previous_holder: Option<String>,
     /// Nothing had to be done: it was so already.
     pub already: bool,
-    /// How long nothing ran anywhere, where the daemon could measure it (a move).
+    /// How long nothing ran anywhere, where the daemon could measure it (a move): from the confirmed
+    /// stop to the confirmed start, in milliseconds, as the member that was asked heard of them. What
+    /// the stop itself took is not in it.
     pub gap_ms: Option<u64>,
     /// What an operator should know besides.
     pub warnings: Vec<String>,

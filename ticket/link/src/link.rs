@@ -193,6 +193,13 @@ impl Link {
         sent.map_err(|_| SendError::NotConnected)
     }
 
+    /// Asks every connected peer that was not heard for `quiet` whether it still answers, at most
+    /// once a second each; [`Link::stats`] shows what came of it. For somebody who looks: nothing
+    /// that the protocol relies on.
+    pub fn ask_quiet(&self, quiet: Duration) {
+        self.shared.ask_quiet(quiet);
+    }
+
     /// Counts bytes of a peer that the protocol above could not read.
     pub fn count_invalid(&self, peer: &str) {
         self.shared.count(peer, |counters| counters.invalid += 1);

@@ -69,6 +69,10 @@ struct Entry {
     slot: Slot<Wire>,
     counters: Counters,
     last_heard: Option<Instant>,
+    /// Since when a question whether it lives has been waiting for an answer.
+    asked_at: Option<Instant>,
+    /// When it was last asked.
+    asked_last: Option<Instant>,
     last_error: Option<String>,
     up_since: Option<Instant>,
     certificate_expires: Option<SystemTime>,
@@ -145,6 +149,8 @@ impl Shared {
             slot: Slot::new(self.me.name < config.name),
             counters: Counters::default(),
             last_heard: None,
+            asked_at: None,
+            asked_last: None,
             last_error: None,
             up_since: None,
             certificate_expires: None,
@@ -255,7 +261,7 @@ impl Shared {
         };
         entry.counters.received += 1;
         entry.counters.received_bytes += bytes.len() as u64;
-        entry.last_heard = Some(Instant::now());
+        entry.heard();
         if self.queue.push(Event::Message {
             from: name.clone(),
             bytes,
@@ -396,6 +402,12 @@ impl Shared {
 }
 
 impl Entry {
+    /// Something came of it.
+    fn heard(&mut self) {
+        self.last_heard = Some(Instant::now());
+        self.asked_at = None;
+    }
+
     fn stats(&self, name: &Arc<str>, now: Instant) -> PeerStats {
         let active = self.slot.active();
         PeerStats {
@@ -405,6 +417,7 @@ impl Entry {
             up_for: self.up_since.map(|since| now - since),
             rtt: active.map(|live| live.wire.connection.rtt()),
             last_heard: self.last_heard.map(|at| now - at),
+            unanswered_for: active.and(self.asked_at).map(|at| now - at),
             certificate_expires: self.certificate_expires,
             counters: self.counters,
             last_error: self.last_error.clone(),

@@ -16,8 +16,14 @@ pub struct PeerStats {
     pub up_for: Option<Duration>,
     /// Smoothed round trip, measured by QUIC.
     pub rtt: Option<Duration>,
-    /// How long ago its last message came.
+    /// How long ago its last message came, or its last answer to [`Link::ask_quiet`].
+    ///
+    /// [`Link::ask_quiet`]: crate::Link::ask_quiet
     pub last_heard: Option<Duration>,
+    /// How long a question of [`Link::ask_quiet`] has been waiting for an answer.
+    ///
+    /// [`Link::ask_quiet`]: crate::Link::ask_quiet
+    pub unanswered_for: Option<Duration>,
     /// When the certificate that it showed expires.
     pub certificate_expires: Option<SystemTime>,
     /// The counters.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ticket_admin::{Action, Answer, Body, Code, Failure, RequestId, Verb};
-use ticket_protocol::{Command, MemberId, TicketName};
+use ticket_protocol::{Command, MemberId, Outcome, Step, TicketName, Time};
 
 use crate::control::Client;
 use crate::conversion::Roster;
@@ -33,6 +33,8 @@ struct Pending {
     action: Action,
     /// Who asked, with the number of each one's line: more than one after a repetition.
     clients: Vec<(u64, Client)>,
+    /// When the holder of a ticket that moves had confirmed its stop, as heard here.
+    stopped_at: Option<Time>,
 }
 
 /// What to do about an action.
@@ -91,13 +93,42 @@ impl Desk {
         self.last_id += 1;
         let id = ticket_protocol::RequestId(self.last_id);
         let clients = vec![(line, client)];
-        self.pending.insert(id, Pending { action, clients });
+        let pending = Pending {
+            action,
+            clients,
+            stopped_at: None,
+        };
+        self.pending.insert(id, pending);
         Taken::New(id, command)
     }
 
     /// The action of a command under way.
     pub(crate) fn action(&self, id: ticket_protocol::RequestId) -> Option<&Action> {
         self.pending.get(&id).map(|pending| &pending.action)
+    }
+
+    /// How long nothing ran anywhere, when a move is done: from the confirmed stop at the old holder
+    /// to the confirmed start at the new one, as this member heard of them. `None` for everything
+    /// else, and where the news of the stop was lost.
+    pub(crate) fn gap(
+        &mut self,
+        id: ticket_protocol::RequestId,
+        outcome: &Outcome,
+        now: Time,
+    ) -> Option<Duration> {
+        let pending = self.pending.get_mut(&id)?;
+        match outcome {
+            Outcome::Progress(progress) => {
+                match progress.step {
+                    Step::Release => pending.stopped_at = pending.stopped_at.or(Some(now)),
+                    Step::RollBack => pending.stopped_at = None,
+                    _ => {}
+                }
+                None
+            }
+            Outcome::Done { .. } => pending.stopped_at.map(|at| now.since(at)),
+            _ => None,
+        }
     }
 
     /// Sends a line to everybody who asked; a final one ends the command.

@@ -46,6 +46,10 @@ use crate::{answer, happening};
 /// one turn, few enough that a flood cannot starve timers and disk.
 const INPUTS_A_TURN: usize = 64;
 
+/// A member that was not heard for so long is asked whether it lives when somebody looks: the
+/// link itself notices only after tens of seconds, because asking wakes both ends.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How long an alarm is shown by `ticket status` after it was last raised.
 const ALARM_SHOWN: Duration = Duration::from_secs(15 * 60);
 
@@ -262,8 +266,12 @@ impl EventLoop {
                 Effect::Write { id, state } => self.disk.write(id, wire::encode_state(&state)),
                 Effect::Cluster(command) => self.command_cluster(command),
                 Effect::Reply { id, outcome } => {
+                    let gap = self.desk.gap(id, &outcome, self.clock.now());
                     if let Some(action) = self.desk.action(id) {
-                        let body = answer::outcome(outcome, action, &self.roster);
+                        let mut body = answer::outcome(outcome, action, &self.roster);
+                        if let Body::Ok(ticket_admin::Answer::Outcome(outcome)) = &mut body {
+                            outcome.gap_ms = gap.map(answer::millis);
+                        }
                         self.desk.answer(id, body);
                     }
                 }
@@ -337,6 +345,7 @@ impl EventLoop {
             .is_some_and(|me| me.role == ticket_config::Role::Site);
         match request.call {
             Call::View {} => {
+                self.link.ask_quiet(QUIET);
                 let view = self.view(now);
                 let answer = ticket_admin::Answer::View(Box::new(view));
                 client.answer(request.id, Body::Ok(answer));

@@ -15,6 +15,12 @@ use crate::cluster::Cluster;
 use crate::contact::Contacts;
 use crate::conversion::Roster;
 
+/// A living member answers a question within this: far more than a turn of its loop.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same for long ways, in round trips.
+const ANSWER_ROUND_TRIPS: u32 = 3;
+
 /// What a view is made of.
 pub(crate) struct Sources<'a> {
     pub(crate) config: &'a Config,
@@ -78,12 +84,20 @@ impl Sources<'_> {
         match member.id == self.roster.me() {
             true => self.protocol.voting == Voting::Yes,
             // One that was not heard yet is taken to vote: it is connected.
-            false => {
-                member.connected
-                    && member.voting.unwrap_or(true)
-                    && !self.contacts.is_silent(member.id)
-            }
+            false => member.connected && member.voting.unwrap_or(true) && !self.is_silent(member),
         }
+    }
+
+    /// Connected as far as the link knows, but it answers neither messages nor the question that
+    /// was put when somebody looked.
+    fn is_silent(&self, member: &ticket_protocol::MemberView) -> bool {
+        let stats = self.link.peers.iter().find(|it| it.name == member.name);
+        let unanswered = stats.is_some_and(|it| {
+            let patience = it.rtt.unwrap_or_default() * ANSWER_ROUND_TRIPS;
+            it.unanswered_for
+                .is_some_and(|waited| waited > patience.max(ANSWER_PATIENCE))
+        });
+        unanswered || self.contacts.is_silent(member.id)
     }
 
     fn member(&self, member: &ticket_protocol::MemberView) -> MemberView {
@@ -117,7 +131,7 @@ impl Sources<'_> {
             why: if mine {
                 self.why_mute()
             } else {
-                let silent = self.contacts.is_silent(member.id);
+                let silent = self.is_silent(member);
                 let silent = silent.then(|| "connected, but it does not answer".to_owned());
                 stats.and_then(why_down).or(silent)
             },

@@ -15,6 +15,8 @@ use crate::table::{Farewell, Live, Step};
 
 /// A lost crossing connection is kept this long for what is still in flight on it.
 const LINGER: Duration = Duration::from_secs(2);
+/// Questions whether a silent peer lives are this far apart: each wakes it up.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Shortest wait for an old process to prove that it lives: longer than a busy moment.
 const CONTEST_MIN: Duration = Duration::from_millis(50);
 
@@ -69,8 +71,30 @@ impl Shared {
         let Some(entry) = state.peers.get_mut(name) else {
             return;
         };
+        entry.heard();
         let steps = entry.slot.answered(id);
         self.execute(&mut state, name, steps);
+    }
+
+    /// Asks every connected peer that was silent for `quiet` whether it lives, and none more often
+    /// than once in [`ASK_AGAIN`].
+    pub(crate) fn ask_quiet(&self, quiet: Duration) {
+        let now = Instant::now();
+        let ago = |at: Option<Instant>| at.is_none_or(|at| now - at >= quiet.max(ASK_AGAIN));
+        for entry in self.lock().peers.values_mut() {
+            let Some(live) = entry.slot.active() else {
+                continue;
+            };
+            if !ago(entry.last_heard) || !ago(entry.asked_last) {
+                continue;
+            }
+            let probe = frame::probe(frame::PROBE).into();
+            // If it cannot be sent the connection has ended, and its reader says so.
+            if live.wire.connection.send_datagram(probe).is_ok() {
+                entry.asked_last = Some(now);
+                entry.asked_at.get_or_insert(now);
+            }
+        }
     }
 
     fn execute(self: &Arc<Self>, state: &mut State, name: &Arc<str>, steps: Vec<Step<Wire>>) {
@@ -117,6 +141,7 @@ impl Shared {
             entry.counters.reconnects += 1;
         }
         entry.up_since = Some(Instant::now());
+        entry.asked_at = None;
         let address = canonical(live.wire.connection.remote_address());
         info!(peer = %name, %address, dialled = live.ours, "connected");
         self.queue.push(Event::Up {

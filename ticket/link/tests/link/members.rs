@@ -184,6 +184,50 @@ async fn killed_and_restarted_member_is_back_at_once() {
     assert!(worst < Duration::from_secs(3), "took {worst:?}");
 }
 
+/// Long before the link gives a silent connection up, somebody who looks can know.
+#[tokio::test(flavor = "current_thread")]
+async fn who_is_asked_answers_or_is_seen_not_to() {
+    let ca = Ca::create("shop").unwrap();
+    let (a, b) = (free("127.0.0.1"), free("127.0.0.1"));
+    let paris = config(&ca, "site", "paris", b, vec![peer("berlin", "site", &[a])]);
+    let (berlin, mut events) = start(config(
+        &ca,
+        "site",
+        "berlin",
+        a,
+        vec![peer("paris", "site", &[b])],
+    ))
+    .await;
+    let process = own_runtime();
+    process.spawn(async move {
+        let _running = start(paris).await;
+        std::future::pending::<()>().await;
+    });
+    up(&mut events, "paris").await;
+    berlin.ask_quiet(Duration::ZERO);
+    while berlin.stats().peers[0].last_heard.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(berlin.stats().peers[0].unanswered_for, None);
+    kill(process).await;
+    // Asked again only after a pause, so that a program that looks all the time wakes nobody more
+    // often.
+    while berlin.stats().peers[0].unanswered_for.is_none() {
+        berlin.ask_quiet(Duration::ZERO);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let heard = berlin.stats().peers[0].last_heard;
+    assert!(heard.is_some_and(|ago| ago >= Duration::from_secs(1)));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let stats = &berlin.stats().peers[0];
+    assert!(
+        stats
+            .unanswered_for
+            .is_some_and(|it| it >= Duration::from_millis(100))
+    );
+    assert!(stats.address.is_some(), "the link itself has not noticed");
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn copy_of_a_member_is_refused_and_named_on_both_sides() {
     let ca = Ca::create("shop").unwrap();
