@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn::{
-    AckFrequencyConfig, ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
-    VarInt, VarIntBoundsExceeded,
+    ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+    VarIntBoundsExceeded,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
@@ -86,11 +86,9 @@ fn transport(timing: &Timing) -> Result<TransportConfig, VarIntBoundsExceeded> {
     // Probing for a larger packet size costs packets and wake-ups and gains nothing for messages
     // of some hundred bytes; longer ones go on streams.
     transport.mtu_discovery_config(None);
-    // Acknowledged at once: a delayed acknowledgement is a timer that wakes the receiver, and
-    // makes the sender's timers longer.
-    let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(0));
-    transport.ack_frequency_config(Some(acks));
+    // Acknowledgements are QUIC's own (within 25 ms, or with the next packet): a message is answered
+    // by a message, which takes the acknowledgement along. One at once would be a packet and a
+    // wake-up more in each direction, in the middle of a grant.
     transport.enable_segmentation_offload(false);
     transport.allow_spin(false);
     Ok(transport)

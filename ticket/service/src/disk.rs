@@ -41,8 +41,10 @@ pub(crate) struct Disk {
 type Writing = JoinHandle<(StateFile, Duration, Result<(), WriteFailed>)>;
 
 /// A disk that took less than this for the last write is written without a thread: handing over
-/// and back costs more than the write itself. One slow write, and the next goes to a thread again.
-const AT_ONCE: Duration = Duration::from_millis(2);
+/// and back costs more than the write itself, most of all on a busy machine, where each change of
+/// threads is another wait for a processor. Above what solid-state disks take there, below what a
+/// renewal would notice. One slow write, and the next goes to a thread again.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 struct StateFile {
