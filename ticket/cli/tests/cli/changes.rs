@@ -218,7 +218,7 @@ fn whoever_stops_waiting_learns_how_to_look_again() {
         .expect("the command line starts");
     // From the moment when the wish is out, an end by a signal is no end of the wish.
     while fake.actions().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     let name = fake.actions()[0].request.to_string();
     let pid = rustix::process::Pid::from_child(&child);
