@@ -85,11 +85,8 @@ impl<'a> Plan<'a> {
         if let Some(rsc) = self.find(id) {
             return Some(rsc);
         }
-        let instance = self.find(&format!("{id}:0")).or_else(|| {
-            self.rsc
-                .ids()
-                .find(|r| self.rsc[*r].xml_id == id || self.rsc[*r].clone_name == Some(id))
-        })?;
+        // What is cloned is known by its own name only once a node has told of it.
+        let instance = *self.clone_names.get(id)?.first()?;
         Some(self.top_resource(instance, false))
     }
 }
