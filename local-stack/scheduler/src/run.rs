@@ -133,7 +133,7 @@ fn read_options<'a>(
     }
     let is_true = |name: &str| crate::text::is_true(root.attr(name));
     let mut options = options::read(&values, is_true("have-quorum"), is_true("no-quorum-panic"));
-    options.unfencing = configuration.is_some_and(wants_unfencing);
+    options.unfencing = options.fencing && configuration.is_some_and(wants_unfencing);
     options
 }
 

@@ -107,7 +107,8 @@ pub(super) fn ruled_location(s: &mut Sketch) {
         &[("id", &id), ("rsc", &resource.id)],
     );
     let score = s.score();
-    let mut attributes = if s.dice.chance(20) {
+    let known = s.has(Feature::Attribute) && s.remotes.is_empty();
+    let mut attributes = if s.dice.chance(if known { 30 } else { 1 }) {
         vec![("score-attribute", "rack")]
     } else {
         vec![("score", score.as_str())]

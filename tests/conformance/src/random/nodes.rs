@@ -122,11 +122,16 @@ pub(super) fn defaults(s: &mut Sketch) {
         let id = s.id("rule");
         let rule = s.add(block, "rule", &[("id", &id), ("score", "INFINITY")]);
         let id = s.id("expr");
-        let kind = s.dice.word(&["Dummy", "Stateful", "IPaddr2"]);
+        let kind = s.dice.word(&["Dummy", "Stateful"]);
         s.add(
             rule,
             "rsc_expression",
-            &[("id", &id), ("class", "ocf"), ("type", kind)],
+            &[
+                ("id", &id),
+                ("class", "ocf"),
+                ("provider", "pacemaker"),
+                ("type", kind),
+            ],
         );
         s.pair(block, "priority", "7");
     }
@@ -147,10 +152,11 @@ pub(super) fn nodes(s: &mut Sketch) {
 
 /// Attributes and utilization of a node.
 pub(super) fn node_details(s: &mut Sketch, node: ElementId) {
-    if s.uses(Feature::Attribute, 80) || s.uses(Feature::Rule, 60) {
+    let known = s.has(Feature::Attribute);
+    if known || s.uses(Feature::Rule, 60) {
         let region = s.dice.word(&["a", "b", "c"]);
         s.value(node, "instance_attributes", "region", region);
-        if s.dice.chance(40) {
+        if known || s.dice.chance(40) {
             let rack = s.dice.range(1, 12).to_string();
             s.value(node, "instance_attributes", "rack", &rack);
         }

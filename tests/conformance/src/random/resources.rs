@@ -340,8 +340,8 @@ fn clone_meta(s: &mut Sketch, element: ElementId, promotable: bool) {
     let kind = "meta_attributes";
     let some: [(&str, &[&str], usize); 6] = [
         ("clone-max", &["1", "2", "3", "4"], 35),
-        ("clone-node-max", &["1", "2"], 15),
         ("globally-unique", &["true", "false"], 20),
+        ("clone-node-max", &["1", "2"], 15),
         ("interleave", &["true", "false"], 40),
         ("ordered", &["true"], 20),
         ("clone-min", &["1", "2"], 10),
@@ -350,6 +350,11 @@ fn clone_meta(s: &mut Sketch, element: ElementId, promotable: bool) {
         if s.dice.chance(percent) {
             let value = s.dice.word(values);
             s.value(element, kind, name, value);
+            if name == "clone-node-max" && s.dice.chance(95) {
+                // What is left out here means one thing in version 2 and another in version 3.
+                let unique = if value == "1" { "false" } else { "true" };
+                s.value(element, kind, "globally-unique", unique);
+            }
         }
     }
     if s.uses(Feature::Notify, 80) {
