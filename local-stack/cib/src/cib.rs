@@ -89,6 +89,14 @@ impl Cib {
         Self::from_document(Document::parse(text, file)?)
     }
 
+    /// Reads a CIB, keeping the given buffer.
+    ///
+    /// # Errors
+    /// As [`Cib::parse`].
+    pub fn parse_owned(text: String, file: Option<&str>) -> Result<Self, Error> {
+        Self::from_document(Document::parse_owned(text, file)?)
+    }
+
     /// Takes a document for a CIB.
     ///
     /// # Errors

@@ -22,5 +22,6 @@ mod xpath;
 pub use cib::{Cib, Section, Version};
 pub use error::{Error, ErrorKind};
 pub use history::OperationRecord;
+pub use write::escape_into;
 pub use xml::{Attributes, Children, Document, Element, ElementId, Position};
 pub use xpath::{XPath, XPathError, path_of};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::xml::{Document, Element, ElementId, Kind, NONE};
 
 /// Appends `value` with what XML reserves escaped for an attribute in double quotes.
-pub(crate) fn escape_into(out: &mut String, value: &str) {
+pub fn escape_into(out: &mut String, value: &str) {
     let mut plain = 0;
     for (i, b) in value.bytes().enumerate() {
         let replacement = match b {

@@ -154,12 +154,8 @@ impl<'a> Plan<'a> {
         task: Option<Word>,
         node: Option<NodeId>,
     ) -> Option<ActId> {
-        self.rsc[rsc].actions.iter().rev().copied().find(|a| {
-            let action = &self.act[*a];
-            key.is_none_or(|k| k == action.key)
-                && task.is_none_or(|t| t == action.task)
-                && (node.is_none() || action.node == node)
-        })
+        let actions = &self.rsc[rsc].actions;
+        actions.newest(key, task, node).map(|at| actions[at])
     }
 
     /// Every action with a key, oldest first; those without a node are given `node`.
@@ -170,26 +166,23 @@ impl<'a> Plan<'a> {
         node: Option<NodeId>,
     ) -> Vec<ActId> {
         let mut found = Vec::new();
-        for i in 0..self.rsc[rsc].actions.len() {
-            let a = self.rsc[rsc].actions[i];
-            let action = &mut self.act[a];
-            if action.key != key {
-                continue;
+        let actions = &mut self.rsc[rsc].actions;
+        let mut start = 0;
+        while let Some(at) = actions.next(start, key, node) {
+            let action = actions[at];
+            if node.is_some() {
+                actions.set_node(at, node);
+                self.act[action].node = node;
             }
-            if node.is_some() && action.node.is_none() {
-                action.node = node;
-            }
-            if node.is_none() || action.node == node {
-                found.push(a);
-            }
+            found.push(action);
+            start = at + 1;
         }
         found
     }
 
     /// Every action with a key on exactly this node, oldest first.
     pub(crate) fn find_actions_exact(&self, rsc: RscId, key: Key, node: NodeId) -> Vec<ActId> {
-        let fits = |a: &ActId| self.act[*a].key == key && self.act[*a].node == Some(node);
-        self.rsc[rsc].actions.iter().copied().filter(fits).collect()
+        self.rsc[rsc].actions.exact(key, node).collect()
     }
 
     /// Makes an action of a resource, or finds it.
@@ -264,7 +257,7 @@ impl<'a> Plan<'a> {
             target_rc: None,
         });
         match rsc {
-            Some(r) => self.rsc[r].actions.push(id),
+            Some(r) => self.rsc[r].actions.push(id, key, task, node),
             None => {
                 self.singles.insert(key.name, id);
             }

@@ -299,7 +299,7 @@ impl<'a> Plan<'a> {
             active: !r.running_on.is_empty(),
             ..Doing::default()
         };
-        for action in &r.actions {
+        for action in r.actions.iter() {
             let action = &self.act[*action];
             if action.flags.has(ActFlags::OPTIONAL) {
                 continue;
@@ -349,7 +349,7 @@ impl<'a> Plan<'a> {
             }
             return;
         }
-        for action in &r.actions {
+        for action in r.actions.iter() {
             let action = &self.act[*action];
             if !action.flags.has(ActFlags::OPTIONAL) {
                 *demoting |= action.task == Word::DEMOTE;

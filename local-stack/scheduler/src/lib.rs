@@ -4,6 +4,7 @@
 //! The same input gives the same answer, byte for byte.
 
 mod action;
+mod action_list;
 mod assign;
 mod changes;
 mod constraint;
@@ -17,6 +18,7 @@ mod explain;
 mod failcount;
 mod fencing;
 mod graph;
+mod hash;
 mod ids;
 mod internal;
 mod migrate;

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use cib::Element;
 
-use crate::ids::{ActId, ColId, LocId, NodeId, RscId};
+use crate::action_list::ActionList;
+use crate::ids::{ColId, LocId, NodeId, RscId};
 
 /// Names and values.
 pub(crate) type Map<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
@@ -76,6 +77,8 @@ pub(crate) struct Node<'a> {
     pub(crate) remote_fenced: bool,
     pub(crate) remote_maintenance: bool,
     pub(crate) connection: Option<RscId>,
+    /// Whether the attribute `#uname` is just the node's own name (known once assignment begins).
+    pub(crate) own_name: bool,
     pub(crate) attrs: Map<'a>,
     pub(crate) utilization: BTreeMap<&'a str, i64>,
     pub(crate) running: Vec<RscId>,
@@ -274,7 +277,7 @@ pub(crate) struct Resource<'a> {
     pub(crate) launcher: Option<RscId>,
     pub(crate) launched: Vec<RscId>,
     pub(crate) reconnect_ms: u32,
-    pub(crate) actions: Vec<ActId>,
+    pub(crate) actions: ActionList,
     pub(crate) this_with: Vec<ColId>,
     pub(crate) with_this: Vec<ColId>,
     pub(crate) locations: Vec<LocId>,

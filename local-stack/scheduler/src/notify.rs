@@ -230,7 +230,7 @@ impl<'a> Plan<'a> {
             }
             Role::Unknown => {}
         }
-        for action in &r.actions {
+        for action in r.actions.iter() {
             let a = &self.act[*action];
             let Some(node) = a.node.filter(|_| !a.flags.has(ActFlags::OPTIONAL)) else {
                 continue;

@@ -7,6 +7,7 @@ use cib::Element;
 
 use crate::action::{Action, ActionOrdering, Relation};
 use crate::constraint::{Colocation, Location, TicketConstraint, TicketState};
+use crate::hash::NumberMap;
 use crate::ids::{ActId, ColId, LocId, NodeId, RscId, Table};
 use crate::model::{Node, NodeKind, Resource, RscFlags, Slot, Variant};
 use crate::options::Options;
@@ -37,7 +38,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) act: Table<ActId, Action>,
     pub(crate) singles: HashMap<Word, ActId>,
     pub(crate) edges: Vec<crate::action::Edge>,
-    pub(crate) edge_flags: HashMap<(ActId, ActId), Relation>,
+    pub(crate) edge_flags: NumberMap<(ActId, ActId), Relation>,
     pub(crate) orderings: Vec<ActionOrdering>,
     pub(crate) col: Table<ColId, Colocation<'a>>,
     pub(crate) loc: Table<LocId, Location>,

@@ -186,6 +186,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn new_cancel(&mut self, rsc: RscId, key: Key, node: NodeId) -> ActId {
         let cancel = self.new_action(rsc, key, Word::CANCEL, Some(node), false);
         self.act[cancel].task = Word::CANCEL;
+        self.rsc[rsc].actions.set_task(cancel, Word::CANCEL);
         self.act[cancel].cancel = Some(key);
         let name = self.words.text(key.name).to_owned();
         self.set_meta(cancel, "operation", name);

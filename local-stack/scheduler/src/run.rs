@@ -7,6 +7,7 @@ use cib::{Document, Element};
 use crate::Inputs;
 use crate::constraint::TicketState;
 use crate::explain::{Explained, Subject};
+use crate::hash::NumberMap;
 use crate::ids::Table;
 use crate::model::Map;
 use crate::options::{self, Options};
@@ -93,7 +94,7 @@ fn new_plan<'a>(
         act: Table::default(),
         singles: HashMap::new(),
         edges: Vec::new(),
-        edge_flags: HashMap::new(),
+        edge_flags: NumberMap::default(),
         orderings: Vec::new(),
         col: Table::default(),
         loc: Table::default(),

@@ -57,7 +57,11 @@ pub(crate) fn read(path: &str) -> Result<String, Failure> {
         let mut input = std::io::stdin().lock().take(INPUT_BYTES_MAX + 1);
         input.read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|f| f.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(|file| {
+            let length = file.metadata()?.len().min(INPUT_BYTES_MAX);
+            bytes.reserve_exact(usize::try_from(length).unwrap_or(0) + 1);
+            file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)
+        })
     };
     done.map_err(|e| Failure::read(path, &e))?;
     if bytes.starts_with(b"BZh") {
@@ -83,15 +87,15 @@ pub(crate) fn read(path: &str) -> Result<String, Failure> {
 /// As [`read`], and when the text is not a CIB: with file, line and column.
 pub(crate) fn read_cib(path: &str) -> Result<Cib, Failure> {
     let name = if path == "-" { "stdin" } else { path };
-    parse_cib(&read(path)?, name)
+    parse_cib(read(path)?, name)
 }
 
 /// Takes a text for a CIB; `name` is what it is called in messages.
 ///
 /// # Errors
 /// The text is not a CIB.
-pub(crate) fn parse_cib(text: &str, name: &str) -> Result<Cib, Failure> {
-    Cib::parse(text, Some(name)).map_err(|e| Failure::new(exit::DATA, e.to_string()))
+pub(crate) fn parse_cib(text: String, name: &str) -> Result<Cib, Failure> {
+    Cib::parse_owned(text, Some(name)).map_err(|e| Failure::new(exit::DATA, e.to_string()))
 }
 
 /// Writes a file so that it is either the old one or the new one.

@@ -174,6 +174,9 @@ impl<'a> Plan<'a> {
     }
 
     fn same_value(&self, a: (NodeId, RscId), b: (NodeId, RscId), attribute: &str) -> bool {
+        if a.0 == b.0 && attribute == "#uname" && self.node[a.0].own_name {
+            return true;
+        }
         let x = self.colocation_value(a.0, attribute, a.1);
         let y = self.colocation_value(b.0, attribute, b.1);
         match (x, y) {
@@ -335,10 +338,15 @@ impl<'a> Plan<'a> {
         only_positive: bool,
     ) {
         let scores = self.scores_for_primary(source, col);
-        let by_name = col.attribute == "#uname" && !self.is_bundled(source);
+        let uname = col.attribute == "#uname";
+        let by_name = uname && !self.is_bundled(source);
         for (index, slot) in nodes.iter_mut().enumerate().filter(|(_, s)| s.present) {
             let node = NodeId::new(index);
-            let value = self.colocation_value(node, col.attribute, target);
+            let value = if uname && self.node[node].own_name {
+                Some(self.node[node].name)
+            } else {
+                self.colocation_value(node, col.attribute, target)
+            };
             let own = value.is_some_and(|v| v.eq_ignore_ascii_case(self.node[node].name));
             let score = if by_name && own {
                 // A name belongs to one node only.

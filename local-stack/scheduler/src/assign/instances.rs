@@ -1,6 +1,7 @@
 //! Spreading the instances of a clone, or the containers of a bundle, over the nodes.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::Nodes;
 use super::colocation::Merge;
@@ -9,6 +10,10 @@ use crate::ids::{Id as _, NodeId, RscId};
 use crate::model::{Role, RscFlags, Slot, Variant};
 use crate::plan::Plan;
 use crate::text::{self, INFINITY};
+
+/// What instances' colocations say about the nodes where they are: it does not change while they are
+/// sorted.
+pub(crate) type Known = BTreeMap<RscId, i32>;
 
 impl<'a> Plan<'a> {
     /// The instances of a clone, or the containers of a bundle.
@@ -87,7 +92,10 @@ impl<'a> Plan<'a> {
         nodes.unwrap_or_default()
     }
 
-    fn colocated_score(&mut self, instance: RscId, node: NodeId) -> i32 {
+    fn colocated_score(&mut self, instance: RscId, node: NodeId, known: &mut Known) -> i32 {
+        if let Some(score) = known.get(&instance) {
+            return *score;
+        }
         let n = &self.node[node];
         let mut nodes = vec![Slot::default(); self.node.len()];
         nodes[node.at()] = Slot {
@@ -97,7 +105,9 @@ impl<'a> Plan<'a> {
             probe_mode: n.probe_mode,
         };
         let nodes = self.parent_scores(instance, nodes);
-        nodes.get(node.at()).map_or(0, |slot| slot.score)
+        let score = nodes.get(node.at()).map_or(0, |slot| slot.score);
+        known.insert(instance, score);
+        score
     }
 
     fn any_failed(&self, rsc: RscId) -> bool {
@@ -116,7 +126,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Which of two instances is assigned first.
-    pub(crate) fn compare_instances(&mut self, a: RscId, b: RscId) -> Ordering {
+    pub(crate) fn compare_instances(&mut self, a: RscId, b: RscId, known: &mut Known) -> Ordering {
         let (node_a, count_a, _) = self.active_node(a);
         let (node_b, count_b, _) = self.active_node(b);
         if count_a > 0 && count_b > 0 && count_a != count_b {
@@ -161,15 +171,16 @@ impl<'a> Plan<'a> {
             return by_parent;
         }
         let by_colocation = self
-            .colocated_score(b, node_b)
-            .cmp(&self.colocated_score(a, node_a));
+            .colocated_score(b, node_b, known)
+            .cmp(&self.colocated_score(a, node_a, known));
         by_colocation.then_with(|| self.instance_number(a).cmp(&self.instance_number(b)))
     }
 
     pub(crate) fn sort_instances(&mut self, instances: &mut [RscId]) {
-        let plan = std::cell::RefCell::new(self);
+        let plan = std::cell::RefCell::new((self, Known::new()));
         text::merge_sort(instances, &|a, b| {
-            plan.borrow_mut().compare_instances(*a, *b)
+            let (plan, known) = &mut *plan.borrow_mut();
+            plan.compare_instances(*a, *b, known)
         });
     }
 

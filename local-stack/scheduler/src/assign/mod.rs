@@ -24,6 +24,7 @@ pub(crate) type Nodes = Vec<Slot>;
 impl<'a> Plan<'a> {
     /// Assigns every resource.
     pub(crate) fn assign_all(&mut self) {
+        self.note_own_names();
         if self.options.placement != Placement::Default {
             self.sort_resources();
         }
@@ -40,6 +41,15 @@ impl<'a> Plan<'a> {
             if !self.rsc[rsc].is(RscFlags::REMOTE_CONNECTION) {
                 self.assign(rsc, None, true);
             }
+        }
+    }
+
+    /// Most colocations are by name: where that is the obvious one, nothing has to be looked up.
+    fn note_own_names(&mut self) {
+        for node in self.node.ids() {
+            let value = self.attr(node, "#uname");
+            let own = value.is_some_and(|v| v.eq_ignore_ascii_case(self.node[node].name));
+            self.node[node].own_name = own && !self.is_remote_kind(node);
         }
     }
 

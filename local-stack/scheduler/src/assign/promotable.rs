@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::colocation::Merge;
+use super::instances::Known;
 use crate::ids::{ColId, Id as _, NodeId, RscId};
 use crate::model::{Role, RscFlags};
 use crate::options::NoQuorum;
@@ -116,14 +117,14 @@ impl<'a> Plan<'a> {
             }
         }
         let mut instances = instances;
-        let plan = std::cell::RefCell::new(&mut *self);
+        let plan = std::cell::RefCell::new((&mut *self, Known::new()));
         text::merge_sort(&mut instances, &|a, b| {
-            let mut plan = plan.borrow_mut();
+            let (plan, known) = &mut *plan.borrow_mut();
             let (x, y) = (&plan.rsc[*a], &plan.rsc[*b]);
             let order = y.sort_index.cmp(&x.sort_index);
             let order = order.then_with(|| plan.role(*b, true).cmp(&plan.role(*a, true)));
             if order == Ordering::Equal {
-                plan.compare_instances(*a, *b)
+                plan.compare_instances(*a, *b, known)
             } else {
                 order
             }

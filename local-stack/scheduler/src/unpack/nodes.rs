@@ -49,6 +49,7 @@ impl<'a> Plan<'a> {
             remote_fenced: false,
             remote_maintenance: false,
             connection: None,
+            own_name: false,
             attrs,
             utilization: BTreeMap::new(),
             running: Vec::new(),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use cib::Element;
 
 use super::nodes::is_connection;
+use crate::action_list::ActionList;
 use crate::ids::RscId;
 use crate::model::{Map, MultiplyActive, NodeKind, OpConfig, Resource, Role, RscFlags, Variant};
 use crate::options::NoQuorum;
@@ -118,7 +119,7 @@ impl<'a> Plan<'a> {
             launcher: None,
             launched: Vec::new(),
             reconnect_ms: 0,
-            actions: Vec::new(),
+            actions: ActionList::default(),
             this_with: Vec::new(),
             with_this: Vec::new(),
             locations: Vec::new(),

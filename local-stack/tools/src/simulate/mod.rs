@@ -393,7 +393,9 @@ impl Run<'_> {
             return Ok(given.has("save-output").then(|| cib.to_text()));
         }
         let inputs = self.inputs();
-        let before = scheduler::status(cib, &inputs);
+        // What changes is only told to those who asked.
+        let told = !self.quiet || self.frame.is_some();
+        let before = told.then(|| scheduler::status(cib, &inputs));
         let (transition, scores) = if shown {
             scheduler::simulate_with_scores(cib, &inputs)
         } else {
@@ -415,17 +417,17 @@ impl Run<'_> {
         if let Some(file) = given.value("save-dotfile") {
             source::write(file, &dot::dot(&transition))?;
         }
-        let changes = summary::changes(&before, &transition);
-        match &mut self.frame {
-            Some(frame) => summary::xml(&changes, frame),
-            None if !self.quiet => {
+        let changes = before.map(|before| summary::changes(&before, &transition));
+        match (&mut self.frame, changes) {
+            (Some(frame), Some(changes)) => summary::xml(&changes, frame),
+            (None, Some(changes)) => {
                 let _ = write!(
                     self.text,
                     "Transition Summary:\n{}",
                     summary::text(&changes)
                 );
             }
-            None => {}
+            (_, None) => {}
         }
         if !play {
             return Ok(given.has("save-output").then(|| cib.to_text()));

@@ -46,8 +46,8 @@ pub(super) fn run(call: &Call<'_>, directory: &str, now: Option<i64>) -> Result<
     for file in files {
         let text = source::read(&file)?;
         let begin = Instant::now();
+        let cib = source::parse_cib(text, &file)?;
         for _ in 0..repeat {
-            let cib = source::parse_cib(&text, &file)?;
             let now = now.or_else(|| super::recorded_time(&cib));
             let inputs = Inputs {
                 now: now.unwrap_or_else(super::clock),
