@@ -110,6 +110,10 @@ impl Controller {
             controller
                 .cib
                 .set_transient_attribute(id, uname, name, Some(value));
+            // Who asks why nothing runs here is to be told, whichever daemon saw the failure.
+            if let Some((resource, text)) = record::earlier_failure(name, value) {
+                controller.last_failure.insert(resource, text);
+            }
         }
         controller
     }

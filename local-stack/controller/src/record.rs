@@ -133,6 +133,16 @@ pub(crate) fn all_failures(cib: &Cib, node: &Node) -> Vec<(String, String)> {
     found
 }
 
+/// What a failcount of an earlier daemon tells: the resource, and a sentence about it.
+pub(crate) fn earlier_failure(name: &str, value: &str) -> Option<(String, String)> {
+    let (resource, operation) = name.strip_prefix("fail-count-")?.rsplit_once('#')?;
+    let (operation, _) = operation.rsplit_once('_')?;
+    let text = format!(
+        "{operation} of {resource} failed before the local stack was restarted (failcount {value})"
+    );
+    Some((resource.to_owned(), text))
+}
+
 /// Forgets all failures of a resource on this node; `true` when there were some.
 pub(crate) fn clear_failures(cib: &mut Cib, node: &Node, resource: &str) -> bool {
     let mut cleared = false;

@@ -343,11 +343,15 @@ fn failures_outlive_the_daemon() {
     );
     next.run();
     assert_eq!(next.did(), ["free monitor", "web monitor"], "still banned");
+    let why = |bench: &Bench| bench.controller.resources()[0].last_failure.clone();
+    let told = why(&next).expect("a reason");
+    assert!(told.contains("start of free failed before"), "{told}");
     next.controller
         .handle_cleanup(next.now, Some("free"))
         .unwrap();
     next.run();
     assert!(next.controller.kept().failures.is_empty());
+    assert_eq!(why(&next), None);
     assert!(next.running["free"]);
 }
 
