@@ -534,7 +534,8 @@ fn trouble(known: &Known, name: &TicketName, patience: Duration) -> Option<Strin
     }
     let status = entry.status.as_ref().filter(|it| it.term == lease.term);
     match status {
-        Some(status) if status.granted && lease.standby => None,
+        // Nothing is to run: a stack that knows that does all it should.
+        Some(status) if status.standby && lease.standby => None,
         Some(status) if status.granted => cannot_run(status),
         Some(status) if !status.problems.is_empty() => Some(status.problems.join("; ")),
         Some(_) => Some("the local stack does not keep it granted".to_owned()),
