@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::envelope::{Incoming, Request};
 use crate::error::ErrorBody;
 use crate::line::{self, LineBuffer, LineError};
 use crate::{guard, stack};
@@ -74,23 +75,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; only `Connect` and `Refused` are certain that nothing was done.
     pub fn stack(&mut self, request: stack::Do) -> Result<stack::Answer, ClientError> {
-        let id = self.next_id();
-        self.send(&stack::Request { id, r#do: request })?;
-        let until = Instant::now() + self.timeout;
-        loop {
-            match self.receive::<stack::Incoming>(until)? {
-                stack::Incoming::Notice(_) => {}
-                stack::Incoming::Response(response) if response.id != id => {
-                    return Err(ClientError::Unexpected);
-                }
-                stack::Incoming::Response(response) => {
-                    return match response.result {
-                        stack::Outcome::Ok(answer) => Ok(answer),
-                        stack::Outcome::Error(error) => Err(error.into()),
-                    };
-                }
-            }
-        }
+        self.ask::<_, _, stack::Event>(request)
     }
 
     /// Asks the guard.
@@ -98,20 +83,26 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; only `Connect` and `Refused` are certain that nothing was done.
     pub fn guard(&mut self, request: guard::Do) -> Result<guard::Answer, ClientError> {
-        let id = self.next_id();
-        self.send(&guard::Request { id, r#do: request })?;
+        self.ask::<_, _, guard::Event>(request)
+    }
+
+    /// Sends a request and passes over events until its answer comes.
+    fn ask<D: Serialize, A: DeserializeOwned, E: DeserializeOwned>(
+        &mut self,
+        request: D,
+    ) -> Result<A, ClientError> {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.send(&Request { id, r#do: request })?;
         let until = Instant::now() + self.timeout;
         loop {
-            match self.receive::<guard::Incoming>(until)? {
-                guard::Incoming::Notice(_) => {}
-                guard::Incoming::Response(response) if response.id != id => {
+            match self.receive::<Incoming<A, E>>(until)? {
+                Incoming::Notice(_) => {}
+                Incoming::Response(response) if response.id != id => {
                     return Err(ClientError::Unexpected);
                 }
-                guard::Incoming::Response(response) => {
-                    return match response.result {
-                        guard::Outcome::Ok(answer) => Ok(answer),
-                        guard::Outcome::Error(error) => Err(error.into()),
-                    };
+                Incoming::Response(response) => {
+                    return Result::from(response.result).map_err(ClientError::Refused);
                 }
             }
         }
@@ -126,11 +117,6 @@ impl Client {
             stack::Incoming::Notice(notice) => Ok(notice.event),
             stack::Incoming::Response(_) => Err(ClientError::Unexpected),
         }
-    }
-
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
     }
 
     fn send<T: Serialize>(&mut self, request: &T) -> Result<(), ClientError> {

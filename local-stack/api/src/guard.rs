@@ -7,20 +7,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorBody;
+use crate::envelope;
 
 /// The variable that every process started for a gated resource inherits: the markers it is under,
 /// separated by commas.
 pub const MARKER_VARIABLE: &str = "INTERLOCK_GUARD";
 
 /// One request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// Comes back in the answer.
-    pub id: u64,
-    /// What to do.
-    pub r#do: Do,
-}
+pub type Request = envelope::Request<Do>;
+/// Answer to a request.
+pub type Response = envelope::Response<Answer>;
+/// `ok` or `error`.
+pub type Outcome = envelope::Outcome<Answer>;
+/// Sent to subscribers.
+pub type Notice = envelope::Notice<Event>;
+/// What a line from the daemon is.
+pub type Incoming = envelope::Incoming<Answer, Event>;
 
 /// What the guard can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,26 +121,6 @@ pub struct Hold {
     pub on: bool,
 }
 
-/// Answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
-    /// The request's id.
-    pub id: u64,
-    /// What came of it.
-    #[serde(flatten)]
-    pub result: Outcome,
-}
-
-/// `ok` or `error`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Done.
-    Ok(Answer),
-    /// Not done.
-    Error(ErrorBody),
-}
-
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -234,13 +216,6 @@ impl Protection {
     }
 }
 
-/// Sent to subscribers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// What happened.
-    pub event: Event,
-}
-
 /// What happened in the guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -267,16 +242,6 @@ pub enum Event {
         /// Their ids.
         pids: Vec<u32>,
     },
-}
-
-/// What a line from the guard is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Incoming {
-    /// An answer.
-    Response(Response),
-    /// An event.
-    Notice(Notice),
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@
 //!
 //! * [`stack`]: requests, answers and events of the local stack's control socket;
 //! * [`guard`]: the same for the guard's socket;
+//! * [`envelope`]: what both have in common;
 //! * [`mod@line`]: framing without I/O, for any runtime;
 //! * [`client`]: a small blocking client with deadlines;
+//! * [`peers`]: the daemon's side;
 //! * [`clock`]: `CLOCK_BOOTTIME` as every process of a node reads it, and the boot id.
 //!
 //! All instants named `*_ns` are nanoseconds on `CLOCK_BOOTTIME` of this node. Terms are the packed
@@ -17,9 +19,11 @@
 
 pub mod client;
 pub mod clock;
+pub mod envelope;
 pub mod error;
 pub mod guard;
 pub mod line;
+pub mod peers;
 pub mod stack;
 
 pub use client::{Client, ClientError};

@@ -2,17 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorBody;
+use crate::envelope;
 use crate::guard::Protection;
 
 /// One request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// Comes back in the answer.
-    pub id: u64,
-    /// What to do.
-    pub r#do: Do,
-}
+pub type Request = envelope::Request<Do>;
+/// Answer to a request.
+pub type Response = envelope::Response<Answer>;
+/// `ok` or `error`.
+pub type Outcome = envelope::Outcome<Answer>;
+/// Sent to subscribers.
+pub type Notice = envelope::Notice<Event>;
+/// What a line from the daemon is.
+pub type Incoming = envelope::Incoming<Answer, Event>;
 
 /// What the local stack can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,26 +232,6 @@ pub struct Resource {
     pub terms: Vec<(String, u64)>,
 }
 
-/// Answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
-    /// The request's id.
-    pub id: u64,
-    /// What came of it.
-    #[serde(flatten)]
-    pub result: Outcome,
-}
-
-/// `ok` or `error`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Done.
-    Ok(Answer),
-    /// Not done.
-    Error(ErrorBody),
-}
-
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -283,13 +265,6 @@ pub enum Answer {
     },
     /// To [`Do::Shutdown`]: begun; the socket closes at the end.
     ShuttingDown,
-}
-
-/// Sent to subscribers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// What happened.
-    pub event: Event,
 }
 
 /// What happened in the local stack.
@@ -331,19 +306,10 @@ pub struct Operation {
     pub ended_ns: u64,
 }
 
-/// What a line from the local stack is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Incoming {
-    /// An answer.
-    Response(Response),
-    /// An event.
-    Notice(Notice),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorBody;
     use crate::line;
 
     #[test]

@@ -1,18 +1,13 @@
 //! The socket and the loop.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stack_api::clock::{BootClock, boot_id, span_ns};
-use stack_api::guard::{
-    Answer, Do, Event, Holding, Notice, Outcome, Process, Request, Response, State,
-};
-use stack_api::{ErrorBody, ErrorCode, LineBuffer, line};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::OwnedReadHalf;
-use tokio::net::{UnixListener, UnixStream};
+use stack_api::guard::{Answer, Do, Event, Holding, Process, State};
+use stack_api::peers::{Input, Peers, listen};
+use stack_api::{ErrorBody, ErrorCode};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -26,12 +21,6 @@ use crate::timer::BootTimer;
 
 /// Most connections at once: agent, local stack and a few tools. More are closed at once.
 const CONNECTIONS_MAX: usize = 64;
-
-/// Requests waiting for the loop; a peer that sends faster waits in its socket.
-const REQUESTS_BOUND: usize = 64;
-
-/// Answers and events waiting for one peer; one that reads slower than this is cut off.
-const REPLIES_BOUND: usize = 256;
 
 /// Pause between two looks at what belongs to the armed markers: often enough to see the parents of
 /// a daemon that changes its title and hides its environment.
@@ -81,13 +70,15 @@ pub async fn run(options: Options) -> Result<(), String> {
         let marker = entry.marker.as_deref().unwrap_or_default();
         tracker.note(marker, entry.tracked.iter().map(process));
     }
+    // A subscriber that does not read is cut off and sees it when it asks again.
+    let (peers, requests) = Peers::new(CONNECTIONS_MAX, None);
     let server = Server {
         table: Table::restore(restored, now_ns),
         tracker,
         enforcer: Enforcer::default(),
         reset,
         memory,
-        peers: BTreeMap::new(),
+        peers,
         next_scan_ns: now_ns,
         next_feed_ns: now_ns,
         // Half the time that systemd allows, as it advises.
@@ -97,37 +88,9 @@ pub async fn run(options: Options) -> Result<(), String> {
         options,
     };
     server
-        .serve(&listener, &timer)
+        .serve(&listener, &timer, requests)
         .await
         .map_err(|error| fault("the loop", error))
-}
-
-/// Binds the socket. One that is left over from a dead guard is replaced; a live one is not.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "another guard answers there",
-            ));
-        }
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    // The site agent runs as another user of the same group.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
-}
-
-struct Peer {
-    replies: mpsc::Sender<Vec<u8>>,
-    subscribed: bool,
-}
-
-enum Input {
-    Request(u64, Request),
-    Garbage(u64, String),
-    Gone(u64),
 }
 
 struct Server {
@@ -138,7 +101,7 @@ struct Server {
     enforcer: Enforcer,
     reset: Reset,
     memory: Memory,
-    peers: BTreeMap<u64, Peer>,
+    peers: Peers<Do, Answer, Event>,
     next_scan_ns: u64,
     next_feed_ns: u64,
     /// How often, and when next, systemd is told that this loop runs.
@@ -147,11 +110,14 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(mut self, listener: &UnixListener, timer: &BootTimer) -> io::Result<()> {
-        let (inputs, mut requests) = mpsc::channel(REQUESTS_BOUND);
+    async fn serve(
+        mut self,
+        listener: &UnixListener,
+        timer: &BootTimer,
+        mut requests: mpsc::Receiver<Input<Do>>,
+    ) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut next_peer = 0;
         // Readiness is for the unit; nobody listens in a demo.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         while !self.stopping || self.table.is_armed() {
@@ -160,8 +126,7 @@ impl Server {
                 accepted = listener.accept() => {
                     // Too many descriptors is the only failure; the next peer may be luckier.
                     if let Ok((stream, _)) = accepted {
-                        next_peer += 1;
-                        self.admit(next_peer, stream, inputs.clone());
+                        self.peers.admit(stream);
                     }
                 }
                 Some(input) = requests.recv() => self.input(input),
@@ -219,7 +184,7 @@ impl Server {
             self.save();
         }
         for event in events {
-            self.publish(event);
+            self.peers.publish(event);
         }
         if self.table.is_armed() && now_ns >= self.next_scan_ns {
             self.next_scan_ns = now_ns + SCAN_EVERY_NS;
@@ -229,72 +194,17 @@ impl Server {
         }
     }
 
-    fn publish(&mut self, event: Event) {
-        let line = line::encode(&Notice { event });
-        // A subscriber that does not read is cut off and sees it when it asks again.
-        self.peers
-            .retain(|_, peer| !peer.subscribed || peer.replies.try_send(line.clone()).is_ok());
-    }
-
-    fn admit(&mut self, id: u64, stream: UnixStream, inputs: mpsc::Sender<Input>) {
-        if self.peers.len() >= CONNECTIONS_MAX {
-            return;
-        }
-        let (reader, mut writer) = stream.into_split();
-        let (replies, mut lines) = mpsc::channel::<Vec<u8>>(REPLIES_BOUND);
-        self.peers.insert(
-            id,
-            Peer {
-                replies,
-                subscribed: false,
-            },
-        );
-        tokio::spawn(read(id, reader, inputs));
-        tokio::spawn(async move {
-            while let Some(line) = lines.recv().await {
-                if writer.write_all(&line).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-
-    fn input(&mut self, input: Input) {
-        let (peer, response) = match input {
-            Input::Gone(peer) => {
-                self.peers.remove(&peer);
-                return;
-            }
-            Input::Garbage(peer, what) => {
-                let result = Outcome::Error(ErrorBody::new(ErrorCode::Usage, what));
-                (peer, Response { id: 0, result })
-            }
+    fn input(&mut self, input: Input<Do>) {
+        match input {
+            Input::Gone(peer) => self.peers.gone(peer),
+            Input::Garbage(peer, what) => self.peers.refuse(peer, what),
             Input::Request(peer, request) => {
-                if request.r#do == Do::Subscribe
-                    && let Some(peer) = self.peers.get_mut(&peer)
-                {
-                    peer.subscribed = true;
+                if request.r#do == Do::Subscribe {
+                    self.peers.subscribe(peer);
                 }
-                let result = match self.answer(request.r#do) {
-                    Ok(answer) => Outcome::Ok(answer),
-                    Err(error) => Outcome::Error(error),
-                };
-                (
-                    peer,
-                    Response {
-                        id: request.id,
-                        result,
-                    },
-                )
+                let result = self.answer(request.r#do);
+                self.peers.answer(peer, request.id, result.into());
             }
-        };
-        let line = line::encode(&response);
-        let delivered = self
-            .peers
-            .get(&peer)
-            .map(|to| to.replies.try_send(line).is_ok());
-        if delivered == Some(false) {
-            self.peers.remove(&peer);
         }
     }
 
@@ -439,26 +349,4 @@ fn refusal(refused: Refused) -> ErrorBody {
         Refused::Marker => ErrorCode::Usage,
     };
     ErrorBody::new(code, refused.to_string())
-}
-
-async fn read(peer: u64, mut reader: OwnedReadHalf, inputs: mpsc::Sender<Input>) {
-    let mut buffer = LineBuffer::new();
-    let mut chunk = [0; 4096];
-    // A read error is a peer that went away.
-    while let Ok(count @ 1..) = reader.read(&mut chunk).await {
-        if buffer.push(&chunk[..count]).is_err() {
-            break;
-        }
-        while let Some(text) = buffer.next_line() {
-            let input = match line::decode::<Request>(&text) {
-                Ok(request) => Input::Request(peer, request),
-                Err(error) => Input::Garbage(peer, error.to_string()),
-            };
-            if inputs.send(input).await.is_err() {
-                return;
-            }
-        }
-    }
-    // The loop is gone when this fails, and with it the peer.
-    let _ = inputs.send(Input::Gone(peer)).await;
 }

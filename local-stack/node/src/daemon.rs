@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cib::Cib;
 use controller::{
@@ -14,10 +14,11 @@ use executor::{Agent, CallId, Executor, Operation, Outcome, Report, Status};
 use guard::timer::BootTimer;
 use stack_api::clock::BootClock;
 use stack_api::guard::{Arm, MARKER_VARIABLE, Process, Protection, State, TRACKED_MAX, Track};
+use stack_api::peers::listen;
 use stack_api::stack::{self, Event, TicketStatus};
 use tokio::sync::mpsc;
 
-use crate::control::{Control, Input, listen};
+use crate::control::{Control, Input, PEERS_MAX};
 use crate::convert;
 use crate::disk::{StateDir, load_cib, marker};
 use crate::guard_link::{self, Ask, GuardLink, News};
@@ -126,7 +127,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
     let listener = listen(&options.socket)
         .map_err(|error| format!("{}: {error}", options.socket.display()))?;
     let timer = BootTimer::new(options.clock)?;
-    let (control, inputs) = Control::new();
+    let (control, inputs) = Control::new(PEERS_MAX, Some(Event::Lagged));
     let (saved, saves) = mpsc::channel(BOUND);
     let link = options.guard.clone().map(guard_link::start);
     let (asks, news) = link.map_or((None, None), |GuardLink { asks, news }| {
@@ -165,12 +166,9 @@ struct Channels {
 }
 
 fn now(clock: BootClock) -> Now {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     Now {
         boot_ns: clock.now_ns(),
-        wall_s: i64::try_from(wall.as_secs()).unwrap_or(i64::MAX),
+        wall_s: clock.wall_s(),
     }
 }
 

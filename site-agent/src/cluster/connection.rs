@@ -11,7 +11,9 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stack_api::{LineBuffer, guard, line, stack};
+use serde::{Serialize, de::DeserializeOwned};
+use stack_api::envelope::{self, Incoming};
+use stack_api::{ErrorBody, LineBuffer, guard, line, stack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -32,18 +34,31 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 /// The words of one of the two sockets.
 pub(crate) trait Words: Send + 'static {
     /// A request.
-    type Do: Send + 'static;
+    type Do: Serialize + Send + 'static;
     /// A good answer.
-    type Answer: Send + 'static;
+    type Answer: DeserializeOwned + Send + 'static;
     /// An event.
-    type Event: Send + 'static;
+    type Event: DeserializeOwned + Send + 'static;
     /// Name for messages.
     const PEER: &'static str;
+    /// Asks for events.
+    const SUBSCRIBE: Self::Do;
 
-    fn request(id: u64, ask: Self::Do) -> Vec<u8>;
-    fn subscribe() -> Self::Do;
+    fn request(id: u64, ask: Self::Do) -> Vec<u8> {
+        line::encode(&envelope::Request { id, r#do: ask })
+    }
+
     /// An answer with its id, or an event.
-    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError>;
+    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError> {
+        Ok(match line::decode(line)? {
+            Incoming::Notice(notice) => Line::Event(notice.event),
+            Incoming::Response(response) => {
+                let result = Result::from(response.result)
+                    .map_err(|error: ErrorBody| AskError::Refused(error.to_string()));
+                Line::Answer(response.id, result)
+            }
+        })
+    }
 }
 
 /// Why a question has no good answer.
@@ -85,27 +100,7 @@ impl Words for Stack {
     type Answer = stack::Answer;
     type Event = stack::Event;
     const PEER: &'static str = "local stack";
-
-    fn request(id: u64, ask: Self::Do) -> Vec<u8> {
-        line::encode(&stack::Request { id, r#do: ask })
-    }
-
-    fn subscribe() -> Self::Do {
-        stack::Do::Subscribe
-    }
-
-    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError> {
-        Ok(match line::decode(line)? {
-            stack::Incoming::Notice(notice) => Line::Event(notice.event),
-            stack::Incoming::Response(response) => {
-                let result = match response.result {
-                    stack::Outcome::Ok(answer) => Ok(answer),
-                    stack::Outcome::Error(error) => Err(AskError::Refused(error.to_string())),
-                };
-                Line::Answer(response.id, result)
-            }
-        })
-    }
+    const SUBSCRIBE: Self::Do = stack::Do::Subscribe;
 }
 
 /// The guard's socket.
@@ -116,27 +111,7 @@ impl Words for Guard {
     type Answer = guard::Answer;
     type Event = guard::Event;
     const PEER: &'static str = "guard";
-
-    fn request(id: u64, ask: Self::Do) -> Vec<u8> {
-        line::encode(&guard::Request { id, r#do: ask })
-    }
-
-    fn subscribe() -> Self::Do {
-        guard::Do::Subscribe
-    }
-
-    fn read(line: &[u8]) -> Result<Line<Self>, line::LineError> {
-        Ok(match line::decode(line)? {
-            guard::Incoming::Notice(notice) => Line::Event(notice.event),
-            guard::Incoming::Response(response) => {
-                let result = match response.result {
-                    guard::Outcome::Ok(answer) => Ok(answer),
-                    guard::Outcome::Error(error) => Err(AskError::Refused(error.to_string())),
-                };
-                Line::Answer(response.id, result)
-            }
-        })
-    }
+    const SUBSCRIBE: Self::Do = guard::Do::Subscribe;
 }
 
 /// What comes out of a connection.
@@ -223,7 +198,7 @@ async fn serve<W: Words>(
     let gone = |_closed| io::Error::other("this agent is stopping");
     // Request 0 is the subscription; nobody waits for its answer.
     let mut last_id = 0_u64;
-    write(&mut stream, &W::request(0, W::subscribe())).await?;
+    write(&mut stream, &W::request(0, W::SUBSCRIBE)).await?;
     heard.send(Heard::Connected).await.map_err(gone)?;
     let mut unanswered: BTreeMap<u64, u64> = BTreeMap::new();
     let mut buffer = LineBuffer::new();
