@@ -7,7 +7,7 @@ use ticket_admin::TicketState;
 use crate::clock::{Human, Mono};
 use crate::script::Wish;
 use crate::service;
-use crate::settings::{SITES, TICKET};
+use crate::settings::{SITES, TICKET, members};
 use crate::world::World;
 
 /// Waits until a wish is met, at most `within`; with `during`, watches that it stays met.
@@ -105,6 +105,26 @@ fn check(world: &mut World, wish: &Wish) -> Result<(), String> {
         Wish::Code(_) | Wish::NonZero | Wish::Output(_) => command(world, wish),
         Wish::GapBelow(span) => gap(world, span.value(&world.settings)),
         Wish::StopBeforeStart => stop_before_start(world),
+        Wish::AllWell => all_well(world),
+        Wish::Asked => demand(world.asked > world.started, || {
+            "no ticket command was given".into()
+        }),
+        Wish::Since(action, ended) => {
+            let asked = world.asked;
+            let notes = world.witness.notes();
+            let seen = notes.iter().any(|note| {
+                note.at > asked && note.action == *action && note.code.is_some() == *ended
+            });
+            let state = if *ended { "ended" } else { "begun" };
+            demand(seen, || format!("no agent has {state} a {action} since"))
+        }
+        Wish::FirstAnswerBelow(span) => {
+            let limit = span.value(&world.settings);
+            let first = world.first_answer().ok_or("the service has not answered")?;
+            demand(first < limit, || {
+                format!("the first answer came {} after the start", Human(first))
+            })
+        }
         Wish::NoStandby => no_standby(world),
         Wish::OneOwner => {
             let now = Mono::now();
@@ -246,6 +266,28 @@ fn no_standby(world: &World) -> Result<(), String> {
             })?;
             let moving = ticket.moving.is_some() || ticket.state == TicketState::Moving;
             demand(!moving, || format!("{member} shows a move under way"))?;
+        }
+    }
+    Ok(())
+}
+
+fn all_well(world: &World) -> Result<(), String> {
+    for member in members() {
+        let look = world.observer.fresh(member);
+        let view = look
+            .ok_or_else(|| format!("{member} does not answer"))?
+            .view;
+        let votes = view.votes;
+        demand(votes.reachable == votes.configured, || {
+            format!(
+                "{member} sees {} of {} votes",
+                votes.reachable, votes.configured
+            )
+        })?;
+        for node in view.nodes.iter().filter(|node| node.site == member) {
+            demand(node.guard && node.cluster == "ok", || {
+                format!("{}: guard {}, {}", node.name, node.guard, node.cluster)
+            })?;
         }
     }
     Ok(())

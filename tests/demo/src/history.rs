@@ -3,7 +3,7 @@
 //! Starts, ends and pauses are the witness's and exact. Claims are the sites' own words, sampled
 //! every look, so a claim's end may be known one renewal late: the judge is given that much room.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oracle::{Answer, Ask, Entry, Event, History, Setup, TicketSetup};
@@ -31,6 +31,8 @@ pub(crate) struct Record {
     refused: BTreeSet<u64>,
     standby: Vec<u16>,
     requests: u64,
+    /// Each site's last claim: when, which term, until when.
+    last: BTreeMap<u16, (Mono, u64, Mono)>,
 }
 
 impl Record {
@@ -40,11 +42,14 @@ impl Record {
         }
     }
 
-    /// A site's word.
-    pub(crate) fn claim(&mut self, at: Mono, claim: &Claim) {
+    /// A site's word. Since its last word it may have renewed its lease unseen until `alive`.
+    pub(crate) fn claim(&mut self, at: Mono, claim: &Claim, alive: Mono, lease: Duration) {
         let Some(site) = index(&claim.site) else {
             return;
         };
+        if let Some(bridge) = self.bridge(at, site, claim, alive.plus(lease), lease) {
+            self.entries.push(bridge);
+        }
         let until = claim.until.map(|until| until.0);
         self.add(
             at,
@@ -72,7 +77,42 @@ impl Record {
         }
     }
 
-    /// A site says that it no longer holds what it held.
+    /// What the last look missed: a lease renewed before the end that was known of it. `latest` is
+    /// the end of the last renewal that nobody may have seen. Only where the lease seen now began
+    /// later did the site claim again what it had lost, and the judge is to say so.
+    fn bridge(
+        &mut self,
+        at: Mono,
+        site: u16,
+        claim: &Claim,
+        latest: Mono,
+        lease: Duration,
+    ) -> Option<Entry> {
+        let until = claim.until?;
+        let (seen, term, known) = self.last.insert(site, (at, claim.term, until))?;
+        // Leases are counted on a clock that may differ by the bound of 1 %.
+        let began = Mono(until.since(Mono::default().plus(lease)).as_nanos() as u64);
+        let renewed = began <= latest.plus(lease / 100);
+        (term == claim.term && known <= at && renewed).then_some(Entry {
+            at: seen.0,
+            event: Event::Held {
+                ticket: 0,
+                site,
+                term,
+                until: Some(at.0 + 1),
+            },
+        })
+    }
+
+    /// The site's own word is that it holds nothing: what it claims later began later.
+    pub(crate) fn disowned(&mut self, at: Mono, claim: &Claim) {
+        if let Some(site) = index(&claim.site) {
+            self.last.remove(&site);
+        }
+        self.released(at, claim);
+    }
+
+    /// A site holds no longer what it held, or cannot be asked any more.
     pub(crate) fn released(&mut self, at: Mono, claim: &Claim) {
         let Some(site) = index(&claim.site) else {
             return;
@@ -285,6 +325,38 @@ mod tests {
             gone: Some(Mono(to)),
             ..Instance::default()
         }
+    }
+
+    #[test]
+    fn a_lease_that_came_back_is_seen_and_a_late_look_is_not_one() {
+        let lease = Duration::from_nanos(100);
+        let settings = Settings {
+            lease,
+            ..Settings::default()
+        };
+        let claim = |until| Claim {
+            site: "berlin".into(),
+            term: 1,
+            until: Some(Mono(until)),
+            standby: false,
+        };
+        // The agent was alive, or ended, until `alive`; the next lease seen ends at `until`.
+        let judged = |alive, until, disowned| {
+            let mut record = Record::default();
+            record.claim(Mono(1_000), &claim(1_090), Mono(1_000), lease);
+            if disowned {
+                record.disowned(Mono(1_100), &claim(1_090));
+            }
+            record.claim(Mono(1_200), &claim(until), Mono(alive), lease);
+            oracle::check(&record.history(&settings, &[])).is_empty()
+        };
+        assert!(judged(1_200, 1_290, false), "alive and only not looked at");
+        assert!(judged(1_050, 1_249, false), "resumed before the end");
+        assert!(
+            !judged(1_050, 1_290, false),
+            "ended before it can have renewed"
+        );
+        assert!(!judged(1_200, 1_290, true), "it said that it holds nothing");
     }
 
     #[test]

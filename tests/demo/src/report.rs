@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) skipped: Option<String>,
     /// From a disturbance to the first answer after it, in milliseconds.
     pub(crate) figures: Vec<(String, u64)>,
+    /// From the start of the first process to the first answer of the service.
+    pub(crate) first_answer_ms: Option<u64>,
     pub(crate) lives: u64,
     pub(crate) overlap_us: u64,
     pub(crate) longest_gap_ms: Option<u64>,
@@ -53,6 +55,9 @@ impl Report {
             Human(Duration::from_micros(self.overlap_us)),
             self.longest_gap_ms.map_or_else(|| "none".into(), millis),
         );
+        if let Some(span) = self.first_answer_ms {
+            text += &format!("  first answer: {} after the start\n", millis(span));
+        }
         text += &format!(
             "  store: {} writes accepted, {} refused, {} stale accepted\n",
             self.writes, self.refused, self.stale

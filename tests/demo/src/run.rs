@@ -245,6 +245,7 @@ impl Run {
         let lives = world.witness.lives();
         let (accepted, refused, stale) = world.witness.writes();
         report.lives = lives.len() as u64;
+        report.first_answer_ms = world.first_answer().map(|span| span.as_millis() as u64);
         report.overlap_us = verdict.overlap().as_micros() as u64;
         report.longest_gap_ms = verdict.longest_gap().map(|gap| gap.span.as_millis() as u64);
         report.last_gap_ms = verdict.gaps.last().map(|gap| gap.span.as_millis() as u64);

@@ -78,6 +78,14 @@ pub(crate) enum Wish {
     GapBelow(Span),
     /// The last stop was confirmed before the last start began.
     StopBeforeStart,
+    /// A ticket command was given.
+    Asked,
+    /// An agent has begun (`false`) or ended (`true`) this action since the last ticket command.
+    Since(&'static str, bool),
+    /// The first answer came this soon after the start of the first process.
+    FirstAnswerBelow(Span),
+    /// Every member answers and votes, and every site's stack and guard are up.
+    AllWell,
     /// No site is in standby and no move is under way.
     NoStandby,
     /// At most one site claims the ticket.
@@ -323,6 +331,15 @@ fn parse_expect(words: &[&str]) -> Result<Verb, String> {
         ["output", text @ ..] if !text.is_empty() => Wish::Output(text.join(" ")),
         ["gap", "below", span @ ..] => Wish::GapBelow(Span::parse(&span.join(" "))?),
         ["stop", "before", "start"] => Wish::StopBeforeStart,
+        ["all", "well"] => Wish::AllWell,
+        ["asked"] => Wish::Asked,
+        ["stop-begun"] => Wish::Since("stop", false),
+        ["stop-done"] => Wish::Since("stop", true),
+        ["start-begun"] => Wish::Since("start", false),
+        ["start-done"] => Wish::Since("start", true),
+        ["first", "answer", "below", span @ ..] => {
+            Wish::FirstAnswerBelow(Span::parse(&span.join(" "))?)
+        }
         ["no", "standby"] => Wish::NoStandby,
         ["one", "owner"] => Wish::OneOwner,
         ["store", "refused"] => Wish::StoreRefused,
@@ -461,6 +478,8 @@ scripts   set KEY VALUE · require FEATURE · start · for X in A B … end · j
           expect serving at SITE | served | not serving at SITE | nothing serving | holder SITE|none
                  | dead T | alive T | exit CODE|nonzero | output TEXT | gap below 2s
                  | stop before start | no standby | one owner | store refused | protection WORD
+                 | asked, stop-begun, stop-done, start-begun, start-done (by the last ticket command)
+                 | first answer below 3s | all well
                  [within lease+acquire-after+2s | for 3*lease]";
 
 #[cfg(test)]
@@ -518,6 +537,10 @@ mod tests {
             "expect output no majority",
             "expect gap below 2s",
             "expect stop before start",
+            "expect start-done within 8s",
+            "expect first answer below 3s",
+            "expect all well within 5s",
+            "expect asked",
             "expect no standby within 3s",
             "expect one owner",
             "expect store refused",

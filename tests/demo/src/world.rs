@@ -75,6 +75,10 @@ pub(crate) struct World {
     /// From a disturbance to the service's return: cause and time.
     pub(crate) figures: Vec<(String, Duration)>,
     pub(crate) started: Mono,
+    /// When a ticket command was given last.
+    pub(crate) asked: Mono,
+    /// When each site's agent was last seen to end: until then it may have renewed unseen.
+    ended: BTreeMap<String, Mono>,
 }
 
 impl World {
@@ -120,6 +124,8 @@ impl World {
             typed: VecDeque::new(),
             figures: Vec::new(),
             started,
+            asked: started,
+            ended: BTreeMap::new(),
         })
     }
 
@@ -167,13 +173,6 @@ impl World {
     /// Reports daemons that ended and services that went away without a word.
     fn look_after(&mut self) {
         for (name, status, log) in self.cluster.ended() {
-            let member = name.split('.').next().unwrap_or(&name).to_owned();
-            self.observer.forget(&member);
-            // Whether it released before it died nobody saw: the history must not claim more than was
-            // seen. What it ran is the witness's affair, and exact.
-            if let Some((last, claim)) = self.claims.remove(&member) {
-                self.record.released(last, &claim);
-            }
             let text = format!("{name} {}", describe(status));
             self.timeline.say(Tone::Bad, &self.lanes(), &text);
             if status.code().is_some_and(|code| code != 0) {
@@ -181,6 +180,17 @@ impl World {
                     self.timeline
                         .say(Tone::Quiet, &self.lanes(), &format!("  log: {line}"));
                 }
+            }
+            let (member, daemon) = name.split_once('.').unwrap_or((&name, "agent"));
+            if daemon != "agent" {
+                continue;
+            }
+            self.observer.forget(member);
+            self.ended.insert(member.to_owned(), Mono::now());
+            // Whether it released before it died nobody saw: the history must not claim more than was
+            // seen. What it ran is the witness's affair, and exact.
+            if let Some((last, claim)) = self.claims.remove(member) {
+                self.record.released(last, &claim);
             }
         }
     }
@@ -263,7 +273,8 @@ impl World {
             before.filter(|(_, before)| now.as_ref().is_some_and(|now| now.term == before.term));
         let at = known.map_or(look.answered, |(last, _)| look.at.max(*last));
         if let Some(claim) = &now {
-            self.record.claim(at, claim);
+            let alive = self.ended.remove(&member).unwrap_or(at);
+            self.record.claim(at, claim, alive, self.settings.lease);
         }
         let text = match (before, &now) {
             (None, Some(claim)) => Some((Tone::Good, held(claim))),
@@ -275,7 +286,7 @@ impl World {
             (Some((last, old)), None) => {
                 let end = format!("{member} no longer holds {TICKET} (term {})", old.term);
                 // It may have been released at once after the last look that saw it.
-                self.record.released(*last, old);
+                self.record.disowned(*last, old);
                 Some((Tone::Warn, end))
             }
             _ => None,
@@ -322,6 +333,7 @@ impl World {
             .spawn()
             .map_err(|error| format!("ticket: {error}"))?;
         self.calls_made += 1;
+        self.asked = Mono::now();
         let number = self.calls_made;
         self.follow(number, child.stdout.take())?;
         self.follow(number, child.stderr.take())?;
@@ -407,6 +419,13 @@ impl World {
     /// Whether a command under way has printed `text`.
     pub(crate) fn printed(&self, text: &str) -> bool {
         self.outputs.values().any(|output| output.contains(text))
+    }
+
+    /// From the start of the first process to the first answer of the service.
+    pub(crate) fn first_answer(&self) -> Option<Duration> {
+        let lives = self.witness.lives();
+        let first = lives.iter().filter_map(|life| life.ready).min()?;
+        Some(first.since(self.started))
     }
 
     /// From here on the time counts until the service is back. A second disturbance adds its name

@@ -78,6 +78,7 @@ impl Sight {
 /// What one agent action was seen to do; kept for the order of stop and start.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
+    pub(crate) at: Mono,
     pub(crate) site: String,
     pub(crate) action: String,
     pub(crate) code: Option<i32>,
@@ -328,6 +329,7 @@ impl Connection {
         }
         let (site, action) = (site.to_owned(), action.to_owned());
         seen.notes.push(Note {
+            at,
             site: site.clone(),
             action: action.clone(),
             code,
