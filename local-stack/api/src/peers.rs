@@ -54,16 +54,16 @@ pub struct Peers<D, A, E> {
     words: PhantomData<(A, E)>,
 }
 
-/// Binds a socket. One that is left over from a dead daemon is replaced; a live one is not.
+/// Binds the socket of a daemon called `who`. One that is left over from a dead daemon is replaced; a live one is not.
 ///
 /// # Errors
 /// The system's own, and `AddrInUse` when a daemon answers there. A live daemon is not disturbed.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(path: &Path, who: &str) -> io::Result<UnixListener> {
     if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
-                "another daemon answers there",
+                format!("another {who} answers there"),
             ));
         }
         std::fs::remove_file(path)?;

@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> Result<(), String> {
         .map_err(|error| fault("what was armed before", error))?;
     let now_ns = options.clock.now_ns();
     let timer = BootTimer::new(options.clock).map_err(|error| fault("timer", error))?;
-    let listener = listen(&options.socket)
+    let listener = listen(&options.socket, "guard")
         .map_err(|error| fault(&options.socket.display().to_string(), error))?;
     let mut tracker = Tracker::default();
     for entry in &restored {

@@ -124,7 +124,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
             .flat_map(|guard| still_held(guard, &state.instance))
             .collect(),
     };
-    let listener = listen(&options.socket)
+    let listener = listen(&options.socket, "daemon")
         .map_err(|error| format!("{}: {error}", options.socket.display()))?;
     let timer = BootTimer::new(options.clock)?;
     let (control, inputs) = Control::new(PEERS_MAX, Some(Event::Lagged));
