@@ -331,7 +331,14 @@ impl Cluster {
     }
 
     /// Sends a signal to all processes of a target; returns how many.
-    pub(crate) fn signal(&self, number: Signal, target: &Target, witness: &Witness) -> usize {
+    pub(crate) fn signal(&mut self, number: Signal, target: &Target, witness: &Witness) -> usize {
+        if number == Signal::Kill {
+            for key in self.named(target) {
+                if let Some(process) = self.processes.get_mut(&key) {
+                    process.doomed = true;
+                }
+            }
+        }
         let site = match target {
             Target::Member(member) if SITES.contains(&member.as_str()) => Some(member),
             _ => None,
@@ -368,7 +375,7 @@ impl Cluster {
                     key.1.word()
                 ));
             };
-            if process.pid().is_some() && !single {
+            if process.pid().is_some() && !single && !process.doomed {
                 continue;
             }
             // Gone for certain before the new one starts: two copies of one member refuse to run.

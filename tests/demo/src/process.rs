@@ -26,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) name: String,
     recipe: Recipe,
     child: Option<Child>,
+    /// SIGKILL is on its way: a process that waits for its disk dies a little later.
+    pub(crate) doomed: bool,
 }
 
 impl Process {
@@ -34,6 +36,7 @@ impl Process {
             name,
             recipe,
             child: None,
+            doomed: false,
         }
     }
 
