@@ -77,6 +77,12 @@ impl Document {
         id
     }
 
+    /// Gives an element another tag name.
+    pub fn rename(&mut self, element: ElementId, name: &str) {
+        let text = self.keep(name);
+        self.nodes[element.0 as usize].text = text;
+    }
+
     /// Puts a copy of an element of another document in the place of one of this document's.
     pub fn replace(&mut self, element: ElementId, source: &Self, from: ElementId) -> ElementId {
         let parent = self.node(element.0).parent;

@@ -19,7 +19,7 @@ impl Document {
         document
     }
 
-    fn keep(&mut self, text: &str) -> Span {
+    pub(crate) fn keep(&mut self, text: &str) -> Span {
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.push_str(text);
         Span {

@@ -7,7 +7,9 @@
 //!
 //! Nothing here reads a file, a clock or the environment.
 
+pub mod acl;
 mod arrange;
+pub mod check;
 mod cib;
 pub mod digest;
 mod edit;
@@ -15,6 +17,8 @@ mod error;
 mod history;
 mod parse;
 pub mod patch;
+pub mod request;
+pub mod upgrade;
 mod write;
 mod xml;
 mod xpath;

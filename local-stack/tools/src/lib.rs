@@ -5,7 +5,9 @@
 
 mod answer;
 mod args;
+mod cibadmin;
 mod date;
+mod difference;
 mod exit;
 mod explain;
 mod failures;
@@ -15,6 +17,7 @@ mod simulate;
 mod source;
 mod status_text;
 mod status_xml;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -31,8 +34,13 @@ const PACEMAKER_VERSION: &str = "3.0.2";
 
 /// Runs the tool with this name; none if there is no such tool.
 pub fn dispatch(name: &str, arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
-    Some(match name {
-        "crm_simulate" => crm_simulate(arguments),
+    let tool = match name {
+        "cibadmin" => cibadmin::cibadmin,
+        "crm_diff" => difference::crm_diff,
+        "crm_simulate" => return Some(crm_simulate(arguments)),
+        "crm_verify" => verify::crm_verify,
         _ => return None,
-    })
+    };
+    let arguments: Vec<String> = arguments.collect();
+    Some(tool(&arguments))
 }

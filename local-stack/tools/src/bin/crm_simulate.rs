@@ -1,5 +1,13 @@
-//! Shows what a cluster would do.
+//! Shows what a cluster would do; by another tool's name, is that tool.
 
-fn main() -> std::process::ExitCode {
-    tools::crm_simulate(std::env::args().skip(1))
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let called = arguments.next().unwrap_or_default();
+    let name = Path::new(&called).file_name().and_then(|n| n.to_str());
+    let rest: Vec<String> = arguments.collect();
+    let done = name.and_then(|name| tools::dispatch(name, rest.iter().cloned()));
+    done.unwrap_or_else(|| tools::crm_simulate(rest.into_iter()))
 }
