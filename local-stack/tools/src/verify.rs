@@ -58,7 +58,7 @@ fn read(given: &Given) -> Result<Cib, Failure> {
         return source::read_cib("-");
     }
     if let Some(text) = given.value("xml-text") {
-        return source::parse_cib(text, "input");
+        return source::parse_cib(text.to_owned(), "input");
     }
     if given.has("live-check") {
         return cibadmin::read(&source::cib_file()?);
