@@ -11,7 +11,7 @@ use stack_api::{Client, ClientError, ErrorBody, ErrorCode};
 
 use crate::daemon::{self, Options};
 use crate::disk::DiskError;
-use crate::render;
+use crate::{explain, render};
 
 /// Where the distribution's agents are.
 const OCF_ROOT: &str = "/usr/lib/ocf";
@@ -42,6 +42,10 @@ enum Verb {
     /// Resources.
     #[command(subcommand)]
     Resource(ResourceVerb),
+    /// Why something is as it is: the reason first, then each node's part, then how to change it.
+    ///
+    /// Exit code: 0 it is as it shall be, 7 it is stopped as intended, 1 it should run and cannot.
+    Explain(explain::Explain),
     /// Stop all resources and end the daemon.
     Shutdown(Where),
     /// Run an agent and note what it leaves running (the daemon does this).
@@ -88,20 +92,20 @@ enum ResourceVerb {
 
 /// Which daemon, how printed, how long waited for.
 #[derive(Debug, clap::Args)]
-struct Where {
+pub(crate) struct Where {
     /// The daemon's control socket.
     #[arg(long, default_value = "/run/interlock/local-stack.sock")]
     socket: PathBuf,
     /// How to print.
     #[arg(long, short = 'o', value_enum, default_value = "text")]
-    output_as: Output,
+    pub(crate) output_as: Output,
     /// Seconds to wait for an answer.
     #[arg(long, default_value_t = 30)]
     timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     Text,
     Json,
 }
@@ -179,6 +183,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let (place, request) = match arguments.verb {
         Verb::Daemon(arguments) => return run_daemon(arguments),
+        Verb::Explain(arguments) => return explain::run(&arguments),
         Verb::Collect { file, action } => return executor::collect::main(&file, &action),
         Verb::Status(place) => (place, Do::Status),
         Verb::Shutdown(place) => (place, Do::Shutdown),
@@ -204,32 +209,42 @@ fn read_document(file: &Path) -> Result<String, ErrorBody> {
     text.map_err(|error| ErrorBody::new(ErrorCode::Data, format!("{}: {error}", file.display())))
 }
 
-fn ask(place: &Where, request: Do) -> ExitCode {
-    let timeout = Duration::from_secs(place.timeout.max(1));
-    let answer =
-        Client::connect(&place.socket, timeout).and_then(|mut client| client.stack(request));
-    match answer {
+fn ask(place: &Where, what: Do) -> ExitCode {
+    match request(place, what) {
         Ok(answer) => print(place.output_as, &answer),
-        Err(ClientError::Refused(error)) => refuse(place.output_as, &error),
-        Err(error @ ClientError::Connect { .. }) => {
-            let body = ErrorBody::new(ErrorCode::Error, error.to_string())
-                .hint("is the daemon running, and is --socket its socket?");
-            refuse(place.output_as, &body);
-            ExitCode::from(EXIT_NOT_CONNECTED)
-        }
-        Err(error @ ClientError::Timeout(_)) => refuse(
-            place.output_as,
-            &ErrorBody::new(ErrorCode::Timeout, error.to_string()),
-        ),
-        Err(error) => {
-            let hint = "whether it was done is not known; ask for the status";
-            let body = ErrorBody::new(ErrorCode::Indeterminate, error.to_string()).hint(hint);
-            refuse(place.output_as, &body)
+        Err((error, exit)) => {
+            let code = refuse(place.output_as, &error);
+            exit.map_or(code, ExitCode::from)
         }
     }
 }
 
-fn refuse(output: Output, error: &ErrorBody) -> ExitCode {
+/// Asks the daemon.
+///
+/// # Errors
+/// What went wrong, and the exit code if it is not that of the error.
+pub(crate) fn request(place: &Where, what: Do) -> Result<Answer, (ErrorBody, Option<u8>)> {
+    let timeout = Duration::from_secs(place.timeout.max(1));
+    let answer = Client::connect(&place.socket, timeout).and_then(|mut client| client.stack(what));
+    answer.map_err(|error| match error {
+        ClientError::Refused(error) => (error, None),
+        error @ ClientError::Connect { .. } => {
+            let body = ErrorBody::new(ErrorCode::Error, error.to_string())
+                .hint("is the daemon running, and is --socket its socket?");
+            (body, Some(EXIT_NOT_CONNECTED))
+        }
+        error @ ClientError::Timeout(_) => {
+            (ErrorBody::new(ErrorCode::Timeout, error.to_string()), None)
+        }
+        error => {
+            let hint = "whether it was done is not known; ask for the status";
+            let body = ErrorBody::new(ErrorCode::Indeterminate, error.to_string());
+            (body.hint(hint), None)
+        }
+    })
+}
+
+pub(crate) fn refuse(output: Output, error: &ErrorBody) -> ExitCode {
     match output {
         Output::Text => eprintln!("local-stack: {error}"),
         Output::Json => eprintln!("{}", serde_json::to_string(error).unwrap_or_default()),

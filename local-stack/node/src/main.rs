@@ -9,6 +9,7 @@ mod control;
 mod convert;
 mod daemon;
 mod disk;
+mod explain;
 mod guard_link;
 mod render;
 

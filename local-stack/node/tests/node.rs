@@ -254,6 +254,9 @@ fn verbs_print_and_exit() {
     assert!(json.starts_with("{\"status\":{"), "{json}");
     let (code, out, _) = node.verb(&["cib", "query", "--scope", "resources"]);
     assert!(code == 0 && out.starts_with("<resources"), "{out}");
+    let (code, out, err) = node.verb(&["explain", "web"]);
+    assert!(code == 0 && out.starts_with("web runs on n"), "{out}{err}");
+    assert_eq!(node.verb(&["explain", "nope"]).0, 105);
     assert_eq!(node.verb(&["resource", "cleanup", "nope"]).0, 105);
     assert_eq!(node.verb(&["resource", "cleanup", "web"]).0, 0);
     assert_eq!(node.verb(&["frobnicate"]).0, 64);

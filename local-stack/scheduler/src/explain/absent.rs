@@ -123,6 +123,7 @@ impl<'a> Plan<'a> {
         let element = self.ticket_origin(constraint);
         let id = element.map_or("", |e| e.id());
         let rest = format!("(constraint {id}, loss-policy {policy})");
+        let last = self.ticket_last_granted(ticket);
         if state.granted {
             let text = format!("ticket {ticket} is in standby at this site {rest}");
             let fix = format!("ticket activate {ticket}");
@@ -130,10 +131,23 @@ impl<'a> Plan<'a> {
                 .at(element.map(place))
                 .fix(fix);
         }
-        let text = format!("ticket {ticket} is not granted to this site {rest}");
+        let text = format!("ticket {ticket} is not granted to this site {rest}{last}");
         Cause::new(Code::TicketNotGranted, text)
             .at(element.map(place))
             .fix(format!("ticket move {ticket} --to SITE, or, if no site holds it: ticket grant {ticket} --to SITE"))
+    }
+
+    /// When this site had a ticket last, if the CIB remembers.
+    fn ticket_last_granted(&self, ticket: &str) -> String {
+        let status = self.root.child("status");
+        let tickets = status.and_then(|s| s.child("tickets"));
+        let state = tickets.and_then(|t| t.children().find(|e| e.id() == ticket));
+        let when = self.when(state.and_then(|s| s.attr("last-granted")));
+        if when.is_empty() {
+            when
+        } else {
+            format!("; it was last granted{when}")
+        }
     }
 
     // --- failures, quorum, limits ---
@@ -199,7 +213,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Why a resource is left alone.
-    pub(super) fn alone_causes(&self, rsc: RscId) -> Vec<Cause> {
+    pub(super) fn alone_causes(&mut self, rsc: RscId) -> Vec<Cause> {
         let name = self.command_name(rsc);
         if self.options.fencing && !self.options.have_fencing {
             return vec![self.no_device_cause()];
@@ -214,8 +228,8 @@ impl<'a> Plan<'a> {
             .running_on
             .iter()
             .find(|n| self.node[**n].maintenance);
-        if let Some(node) = in_maintenance {
-            return self.node_causes(*node);
+        if let Some(node) = in_maintenance.copied() {
+            return self.node_causes(node);
         }
         if self.rsc[rsc].meta_true("maintenance") {
             let cause = Cause::new(Code::Maintenance, "its meta-attribute maintenance is true")
@@ -319,8 +333,7 @@ impl<'a> Plan<'a> {
                 let primary = self.col[col].primary;
                 let needed = self.col[col].score > 0;
                 let role = self.col[col].primary_role;
-                let nowhere = self.locations(primary, false).is_empty()
-                    || (role == Role::Promoted && self.role(primary, false) < Role::Promoted);
+                let nowhere = self.places_in_role(primary, role).is_empty();
                 if needed && nowhere && found.is_none() {
                     found = Some(col);
                 }
@@ -333,7 +346,7 @@ impl<'a> Plan<'a> {
         } else {
             Vec::new()
         };
-        let cause = self.partner_cause(rsc, col).because(because);
+        let cause = self.partner_cause(col).because(because);
         let other = self.command_name(primary);
         Some(cause.fix(format!(
             "see why {other} does not run: local-stack explain {other}"

@@ -81,8 +81,6 @@ codes! {
     GroupMember = "group-member", false;
     /// What the resource must be with does not run.
     ColocationPartner = "colocation-partner", false;
-    /// The node where the resource was active must be fenced first.
-    WaitsForFencing = "waits-for-fencing", false;
     /// A node must be fenced, and cannot be: fencing is disabled, has no device, or there is no quorum.
     FencingImpossible = "fencing-impossible", false;
     /// It must be known first what is active on the nodes.
@@ -95,8 +93,6 @@ codes! {
     CloneMax = "clone-max", true;
     /// No agent has given an instance a promotion score.
     NoPromotionScore = "no-promotion-score", false;
-    /// As many instances are promoted as there shall be.
-    PromotedMax = "promoted-max", true;
     /// The node is offline.
     NodeOffline = "node-offline", false;
     /// The state of the node is not known; it must be fenced.
@@ -143,8 +139,6 @@ codes! {
     ColocationElsewhere = "colocation-elsewhere", false;
     /// What must be with the resource cannot be on the node.
     Dependent = "dependent", false;
-    /// The resource prefers to stay where it is.
-    Stickiness = "stickiness", false;
     /// The node's score is the highest.
     BestScore = "best-score", false;
     /// Other nodes have the same score; the load, or the name, decides.

@@ -62,6 +62,10 @@ impl<'a> Plan<'a> {
         entries.find(|e| e.id().ends_with("_last_failure_0"))
     }
 
+    fn last_task(&self, rsc: RscId, node: NodeId) -> Option<&'a str> {
+        self.last_failure(rsc, node)?.attr("operation")
+    }
+
     fn cleanup(&self, rsc: RscId, node: Option<NodeId>) -> String {
         let name = self.command_name(rsc);
         let on = node.map_or_else(String::new, |n| format!(" --node {}", self.node_name(n)));
@@ -83,8 +87,11 @@ impl<'a> Plan<'a> {
         let times = if count == 1 { "once" } else { "times" };
         let mut text = match count {
             1 => format!("{what} has failed {times} on {name}"),
-            c if c >= text::INFINITY => format!("{what} could not be started on {name}"),
-            c => format!("{what} has failed {c} {times} on {name}"),
+            c if c < text::INFINITY => format!("{what} has failed {c} {times} on {name}"),
+            _ if self.last_task(leaf, node) == Some("start") => {
+                format!("{what} could not be started on {name}")
+            }
+            _ => format!("the failcount of {what} on {name} is INFINITY"),
         };
         if count < text::INFINITY {
             text += &format!(" (migration-threshold {})", score_text(limit));

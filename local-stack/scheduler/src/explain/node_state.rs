@@ -8,7 +8,7 @@ use crate::text::{self, INFINITY};
 
 impl<'a> Plan<'a> {
     /// Why a node takes nothing, if it does not.
-    pub(super) fn node_causes(&self, node: NodeId) -> Vec<Cause> {
+    pub(super) fn node_causes(&mut self, node: NodeId) -> Vec<Cause> {
         let n = &self.node[node];
         let name = n.name;
         if self.is_remote_kind(node) && !n.online && !n.unclean {
@@ -62,16 +62,20 @@ impl<'a> Plan<'a> {
         nodes.children().find(|e| e.id() == id).map(place)
     }
 
-    fn connection_cause(&self, node: NodeId) -> Cause {
+    fn connection_cause(&mut self, node: NodeId) -> Cause {
         let name = self.node_name(node);
         let Some(connection) = self.node[node].connection else {
             let text = format!("no resource makes the connection to the remote node {name}");
             return Cause::new(Code::RemoteConnection, text);
         };
         let what = self.guest_launcher(node).unwrap_or(connection);
+        let because = self.general_causes(what);
         let what = self.rsc_name(what);
         let text = format!("the remote node {name} is not connected: {what} does not run");
-        Cause::new(Code::RemoteConnection, text).fix(format!("local-stack explain {what}"))
+        let cause = Cause::new(Code::RemoteConnection, text).because(because);
+        cause.fix(format!(
+            "see why {what} does not run: local-stack explain {what}"
+        ))
     }
 
     fn unclean_cause(&self, node: NodeId) -> Cause {

@@ -178,12 +178,15 @@ impl<'a> Plan<'a> {
     /// The notes about a resource or what it is part of, each once, that concern a node (or all).
     pub(super) fn notes(&self, rsc: RscId, node: Option<NodeId>) -> Vec<Note> {
         let mut found: Vec<Note> = Vec::new();
-        let all = self.recorder.as_ref().map_or(&[][..], |r| &r.notes);
-        for note in all {
-            let concerned = note.node == node && self.is_part(rsc, note.rsc);
-            if concerned && !found.iter().any(|n| n.what == note.what) {
-                found.push(*note);
+        let mut current = Some(rsc);
+        while let Some(r) = current {
+            let here = self.recorder.as_ref().and_then(|x| x.notes.get(&r));
+            for note in here.into_iter().flatten().filter(|n| n.node == node) {
+                if !found.iter().any(|n| n.what == note.what) {
+                    found.push(*note);
+                }
             }
+            current = self.rsc[r].parent;
         }
         found
     }

@@ -96,7 +96,7 @@ impl Origin<'_> {
 /// The notes of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder<'a> {
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: BTreeMap<RscId, Vec<Note>>,
     pub(crate) origins: Vec<Origin<'a>>,
     /// The scores by which each primitive was assigned, as of the last time.
     pub(crate) scores: BTreeMap<RscId, Nodes>,
@@ -108,7 +108,11 @@ impl<'a> Plan<'a> {
     /// Notes something down if anybody wants to know.
     pub(crate) fn note(&mut self, rsc: RscId, node: Option<NodeId>, what: What) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.notes.push(Note { rsc, node, what });
+            let notes = recorder.notes.entry(rsc).or_default();
+            let note = Note { rsc, node, what };
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
     }
 

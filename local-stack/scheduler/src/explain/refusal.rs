@@ -11,6 +11,19 @@ use crate::model::{ProbeMode, Role, RscFlags, Variant};
 use crate::plan::Plan;
 use crate::rules::Facts;
 
+/// A failure is recorded twice, as the last operation and as the last failure: the fuller record is
+/// told.
+fn keep_one_failure(causes: &mut Vec<Cause>) {
+    for code in [Code::StopFailed, Code::FailedThere] {
+        let of = causes.iter().filter(|c| c.code == code);
+        let Some(fullest) = of.max_by_key(|c| c.text.len()).cloned() else {
+            continue;
+        };
+        let mut kept = false;
+        causes.retain(|c| c.code != code || (*c == fullest && !std::mem::replace(&mut kept, true)));
+    }
+}
+
 impl<'a> Plan<'a> {
     /// One line for each node.
     pub(super) fn node_lines(&mut self, rsc: RscId) -> Vec<NodeLine> {
@@ -69,7 +82,7 @@ impl<'a> Plan<'a> {
                 What::Exclusive => Some(self.exclusive_cause(rsc)),
                 What::NodeLimit(most) => Some(self.node_limit(rsc, node, most)),
                 _ if self.score_then(rsc, node).is_some_and(|s| s >= 0) => None,
-                What::With(col) => Some(self.elsewhere(rsc, node, col)),
+                What::With(col) => Some(self.elsewhere(node, col)),
                 What::Dependent(col) => Some(self.dependent_cause(node, col)),
                 What::Capacity => {
                     let name = self.node_name(node);
@@ -83,6 +96,7 @@ impl<'a> Plan<'a> {
             };
             causes.extend(cause);
         }
+        keep_one_failure(&mut causes);
         if self.score_then(rsc, node).is_none_or(|s| s < 0) {
             self.add_location_causes(rsc, node, &mut causes);
         }
@@ -168,14 +182,14 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn elsewhere(&mut self, rsc: RscId, node: NodeId, id: ColId) -> Cause {
+    fn elsewhere(&self, node: NodeId, id: ColId) -> Cause {
         let (primary, score) = (self.col[id].primary, self.col[id].score);
         let other = self.command_name(primary);
         let by = self.colocation_text(id);
         let at = self.colocation_origin(id).map(place);
-        let places = self.locations(primary, false);
+        let places = self.places_in_role(primary, self.col[id].primary_role);
         if places.is_empty() {
-            return self.partner_cause(rsc, id);
+            return self.partner_cause(id);
         }
         let name = self.node_name(node);
         let there = self.node_names(&places);
@@ -187,8 +201,18 @@ impl<'a> Plan<'a> {
         Cause::new(Code::ColocationElsewhere, text).at(at)
     }
 
+    /// Where a resource will be, if in a role: only what is promoted counts for that.
+    pub(super) fn places_in_role(&self, rsc: RscId, role: Role) -> Vec<NodeId> {
+        if role != Role::Promoted {
+            return self.locations(rsc, false);
+        }
+        let leaves = self.leaves(rsc).into_iter();
+        let promoted = leaves.filter(|l| self.rsc[*l].next_role == Role::Promoted);
+        promoted.filter_map(|l| self.rsc[l].assigned).collect()
+    }
+
     /// What a resource must be with does not run at all.
-    pub(super) fn partner_cause(&self, _rsc: RscId, id: ColId) -> Cause {
+    pub(super) fn partner_cause(&self, id: ColId) -> Cause {
         let col = &self.col[id];
         let other = self.command_name(col.primary);
         let by = self.colocation_text(id);
@@ -196,8 +220,10 @@ impl<'a> Plan<'a> {
             Role::Promoted => "is promoted nowhere",
             _ => "does not run",
         };
+        let parent = self.rsc[col.dependent].parent;
         let inside = self.colocation_origin(id).is_none()
-            && self.rsc[col.dependent].parent == self.rsc[col.primary].parent;
+            && parent.is_some()
+            && parent == self.rsc[col.primary].parent;
         let (code, text) = if inside {
             let text = format!("{other}, which comes before it in {by}, {role}");
             (Code::GroupMember, text)

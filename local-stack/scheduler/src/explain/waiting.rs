@@ -44,7 +44,9 @@ impl<'a> Plan<'a> {
             causes.extend(self.node_causes(node));
         }
         let mut firsts = Vec::new();
-        self.blocking(action, &mut firsts, 0);
+        if !causes.iter().any(|c| c.code == Code::RemoteConnection) {
+            self.blocking(action, &mut firsts, 0);
+        }
         for first in firsts {
             let cause = self.first_cause(rsc, first, depth);
             causes.extend(cause.filter(|c| !causes.contains(c)));
@@ -54,7 +56,7 @@ impl<'a> Plan<'a> {
                 if let What::Held(col) = note.what {
                     let primary = self.col[col].primary;
                     let because = self.deeper(primary, depth);
-                    causes.push(self.partner_cause(rsc, col).because(because));
+                    causes.push(self.partner_cause(col).because(because));
                 }
             }
         }
@@ -137,7 +139,7 @@ impl<'a> Plan<'a> {
     }
 
     /// A stop that must come first and cannot be done.
-    fn stop_cause(&self, rsc: RscId, other: RscId, stop: ActId) -> Option<Cause> {
+    fn stop_cause(&mut self, rsc: RscId, other: RscId, stop: ActId) -> Option<Cause> {
         let node = self.act[stop].node?;
         let what = if self.is_part(rsc, other) || self.is_part(other, rsc) {
             "it".to_owned()
@@ -146,14 +148,9 @@ impl<'a> Plan<'a> {
         };
         let name = self.node_name(node);
         if self.node[node].unclean || !self.node[node].online {
-            let code = if self.can_fence(Some(node)) {
-                Code::WaitsForFencing
-            } else {
-                Code::FencingImpossible
-            };
             let text = format!("{what} may still be active on {name}, which must be fenced first");
             let because = self.node_causes(node);
-            return Some(Cause::new(code, text).because(because));
+            return Some(Cause::new(Code::StopFirst, text).because(because));
         }
         let text = format!("{what} must be stopped on {name} first, and cannot be");
         let mut because = Vec::new();
