@@ -61,15 +61,32 @@ impl Recordings {
         Ok(cases.collect())
     }
 
+    /// Tells whether a case is decided alike when reasons are recorded; its summary is made as well.
+    pub fn recording_is_harmless(&self, case: &Case) -> Result<bool, String> {
+        let input = self.read(&format!("xml/{}.xml", case.name))?;
+        let cib = Cib::parse(&input, Some(&case.name)).map_err(|e| e.to_string())?;
+        let inputs = Inputs {
+            now: self.time(case, &cib)?,
+            grants: None,
+        };
+        let plain = tools::graph_xml(&scheduler::simulate(&cib, &inputs));
+        let told = scheduler::explain(&cib, &inputs, &scheduler::Subject::Cluster);
+        Ok(told.is_some_and(|t| tools::graph_xml(&t.transition) == plain))
+    }
+
+    fn time(&self, case: &Case, cib: &Cib) -> Result<i64, String> {
+        match &case.time {
+            Some(time) => scheduler::parse_time(time).ok_or_else(|| format!("no time: {time}")),
+            None => Ok(tools::recorded_time(cib).unwrap_or(SOME_TIME)),
+        }
+    }
+
     /// Works a case out and compares the answer with the recording.
     pub fn compare(&self, case: &Case) -> Result<Difference, String> {
         let input = self.read(&format!("xml/{}.xml", case.name))?;
         let recorded = self.read(&format!("exp/{}.exp", case.name))?;
         let cib = Cib::parse(&input, Some(&case.name)).map_err(|e| e.to_string())?;
-        let now = match &case.time {
-            Some(time) => scheduler::parse_time(time).ok_or_else(|| format!("no time: {time}"))?,
-            None => tools::recorded_time(&cib).unwrap_or(SOME_TIME),
-        };
+        let now = self.time(case, &cib)?;
         let inputs = Inputs { now, grants: None };
         let answer = tools::graph_xml(&scheduler::simulate(&cib, &inputs));
         let again = tools::graph_xml(&scheduler::simulate(&cib, &inputs));

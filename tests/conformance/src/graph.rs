@@ -49,10 +49,16 @@ struct Node {
 }
 
 impl Graph {
-    /// Reads a graph. An error names what is wrong with it: no XML, or a circle.
+    /// Reads a graph, with everything about an action that must be the same. An error names what is
+    /// wrong with it: no XML, or a circle.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_named(text, name_of)
+    }
+
+    /// Reads a graph whose actions are called as `name` says. An error is as for [`Self::parse`].
+    pub fn parse_named(text: &str, name: fn(Element<'_>) -> String) -> Result<Self, String> {
         let document = Document::parse(text, None).map_err(|e| e.to_string())?;
-        let nodes = read_nodes(document.root());
+        let nodes = read_nodes(document.root(), name);
         let sorted = sort(&nodes)?;
         let mut place = vec![usize::MAX; nodes.len()];
         let mut real = Vec::new();
@@ -94,6 +100,18 @@ impl Graph {
         Ok(graph)
     }
 
+    /// The real actions, each as often as it is there.
+    pub fn actions(&self) -> Vec<&str> {
+        let all = self.actions.iter();
+        all.flat_map(|(name, count)| std::iter::repeat_n(name.as_str(), *count))
+            .collect()
+    }
+
+    /// Whether one action comes before another.
+    pub fn is_before(&self, first: &str, then: &str) -> bool {
+        self.order.contains(&(first.to_owned(), then.to_owned()))
+    }
+
     /// Compares a recording (this) with an answer.
     pub fn difference(&self, answer: &Self) -> Difference {
         let only = |a: &Self, b: &Self| {
@@ -116,7 +134,7 @@ impl Graph {
     }
 }
 
-fn read_nodes(root: Element<'_>) -> Vec<Node> {
+fn read_nodes(root: Element<'_>, name_of: fn(Element<'_>) -> String) -> Vec<Node> {
     let mut actions = Vec::new();
     let mut index = HashMap::new();
     for synapse in root.children_named("synapse") {

@@ -5,11 +5,15 @@
 //!
 //! Beside the recordings there are random clusters ([`random`]), for which another `crm_simulate`
 //! ([`Anchor`]) gives the answer to compare with.
+//!
+//! The project's own cases are in `cases`: `NAME.xml` is a cluster, `NAME.txt` what the documentation
+//! says must be done there.
 
 mod anchor;
 mod cases;
 mod graph;
 mod known;
+mod own;
 pub mod random;
 mod shrink;
 
@@ -17,6 +21,7 @@ pub use anchor::{Anchor, Verdict, ours, unchecked};
 pub use cases::{Case, Recordings};
 pub use graph::{Difference, Graph};
 pub use known::known_class;
+pub use own::{Own, own_cases};
 pub use shrink::shrink;
 
 use random::Sketch;
