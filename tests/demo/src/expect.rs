@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ticket_admin::TicketState;
 
 use crate::clock::{Human, Mono};
-use crate::script::Wish;
+use crate::script::{Target, Wish};
 use crate::service;
 use crate::settings::{SITES, TICKET, members};
 use crate::world::World;
@@ -95,7 +95,11 @@ fn check(world: &mut World, wish: &Wish) -> Result<(), String> {
         }
         Wish::Holder(site) => holder(world, site.as_deref()),
         Wish::Dead(target) => {
-            let left = world.cluster.pids(target, &world.witness);
+            // A service is dead when the witness has seen its end: the lines that follow ask the witness.
+            let left = match target {
+                Target::Service(site) => world.witness.pids(site),
+                _ => world.cluster.pids(target, &world.witness),
+            };
             demand(left.is_empty(), || format!("still alive: {left:?}"))
         }
         Wish::Alive(target) => {
