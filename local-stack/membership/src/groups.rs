@@ -1,7 +1,8 @@
 //! Process groups on one view: who listens where, in the same order everywhere.
 //!
 //! Joins and leaves are messages of the view like any other; at every new view each node tells all
-//! its clients again, and a group's members are those that have been told in this view.
+//! its clients again, and a group's members are those that have been told in this view. What the
+//! members say to each other is not looked at here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,33 +18,20 @@ type Member = (NodeId, u64);
 
 /// What travels inside the view's messages.
 #[derive(Debug, Serialize, Deserialize)]
-enum Word<'a> {
+enum Word {
     /// All groups of the sender's clients, after a view change.
     All(Vec<(String, u64)>),
     Join(String, u64),
     Leave(String, u64),
-    Data(String, u64, &'a [u8]),
 }
 
-/// What a client is told.
+/// A group's members changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupEvent {
-    /// The group's members changed.
-    Members {
-        /// The group.
-        group: String,
-        /// Node and client of each.
-        members: Vec<(NodeId, u64)>,
-    },
-    /// A message to the group.
-    Message {
-        /// The group.
-        group: String,
-        /// Node and client that sent it.
-        from: (NodeId, u64),
-        /// The message.
-        bytes: Vec<u8>,
-    },
+pub struct GroupEvent {
+    /// The group.
+    pub group: String,
+    /// Node and client of each.
+    pub members: Vec<(NodeId, u64)>,
 }
 
 /// The groups as one node sees them.
@@ -87,9 +75,24 @@ impl Groups {
         was
     }
 
-    /// A local client's message to a group.
-    pub fn send(&mut self, group: &str, client: u64, bytes: &[u8]) {
-        self.say(&Word::Data(group.to_owned(), client, bytes));
+    /// A local client is gone: it leaves everywhere.
+    pub fn forget(&mut self, client: u64) {
+        let gone: Vec<String> = self
+            .local
+            .iter()
+            .filter(|(_, one)| *one == client)
+            .map(|(group, _)| group.clone())
+            .collect();
+        for group in gone {
+            self.leave(&group, client);
+        }
+    }
+
+    /// Every group with its members.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Vec<(NodeId, u64)>)> {
+        self.members
+            .iter()
+            .map(|(name, members)| (name.as_str(), members.iter().copied().collect()))
     }
 
     /// A new view: members on nodes that are gone leave, and we tell our own again.
@@ -110,7 +113,7 @@ impl Groups {
 
     /// A message of the view; false if it is not one of ours.
     pub fn handle_message(&mut self, sender: NodeId, bytes: &[u8]) -> bool {
-        let Ok(word) = postcard::from_bytes::<Word<'_>>(bytes) else {
+        let Ok(word) = postcard::from_bytes::<Word>(bytes) else {
             return false;
         };
         match word {
@@ -134,11 +137,6 @@ impl Groups {
                 {
                     self.changed(&group);
                 }
-            }
-            Word::Data(group, client, bytes) => {
-                let (from, bytes) = ((sender, client), bytes.to_vec());
-                self.events
-                    .push_back(GroupEvent::Message { group, from, bytes });
             }
         }
         true
@@ -196,13 +194,13 @@ impl Groups {
         if members.is_empty() {
             self.members.remove(name);
         }
-        self.events.push_back(GroupEvent::Members {
+        self.events.push_back(GroupEvent {
             group: name.to_owned(),
             members,
         });
     }
 
-    fn say(&mut self, word: &Word<'_>) {
+    fn say(&mut self, word: &Word) {
         // Encoding into memory fails only for types that postcard cannot express: these are none.
         if let Ok(bytes) = postcard::to_allocvec(word) {
             self.outgoing.push_back(bytes);
@@ -253,13 +251,15 @@ mod tests {
         groups.iter_mut().for_each(|one| one.handle_view(&all));
         exchange(&mut groups);
         assert!(groups.iter().all(|one| one.members("db") == both));
-        groups[0].send("db", 10, b"hello");
+        groups[0].forget(10);
         exchange(&mut groups);
-        let heard = |one: &mut Groups| {
-            std::iter::from_fn(|| one.poll_event()).any(
-                |event| matches!(event, GroupEvent::Message { bytes, .. } if bytes == b"hello"),
-            )
-        };
-        assert!(groups.iter_mut().all(heard));
+        let rest = vec![(NodeId(2), 20)];
+        assert!(groups.iter().all(|one| one.members("db") == rest));
+        let last = |one: &mut Groups| std::iter::from_fn(|| one.poll_event()).last();
+        assert!(
+            groups
+                .iter_mut()
+                .all(|one| last(one).is_some_and(|event| event.members == rest))
+        );
     }
 }

@@ -130,6 +130,9 @@ pub struct Node {
     pub(crate) promised: Option<ViewId>,
     /// Nothing more of the old view is taken or delivered: a proposal was answered.
     pub(crate) frozen: bool,
+    /// Numbers are being handed out; and there is reason to look again after that.
+    pub(crate) handing_out: bool,
+    pub(crate) hand_out_again: bool,
     pub(crate) status: Status,
     beats: u64,
     weakness: Option<Weakness>,
@@ -163,6 +166,8 @@ impl Node {
             counter: 0,
             promised: None,
             frozen: false,
+            handing_out: false,
+            hand_out_again: false,
             status: Status::default(),
             beats: 0,
             weakness: None,

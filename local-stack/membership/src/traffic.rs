@@ -45,7 +45,22 @@ impl Node {
     }
 
     /// Hands out numbers, as far as the window goes.
+    ///
+    /// Using our own numbers makes more of them wanted, and stable: what follows from that waits for
+    /// its turn, because numbers must be used in the order in which they were given.
     pub(crate) fn hand_out(&mut self, now: Time) {
+        self.hand_out_again = true;
+        if self.handing_out {
+            return;
+        }
+        self.handing_out = true;
+        while std::mem::take(&mut self.hand_out_again) {
+            self.hand_out_once(now);
+        }
+        self.handing_out = false;
+    }
+
+    fn hand_out_once(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Operational) {
             return;
         }
@@ -181,15 +196,13 @@ impl Node {
     }
 
     /// What we may tell to hold: without gap, and not further ahead of the application than the
-    /// backlog allows (that is the back-pressure).
+    /// backlog allows (that is the back-pressure). A safe message within the backlog is held by
+    /// everybody in time all the same, so that it can be delivered.
     pub(crate) fn acknowledgeable(&self) -> u64 {
         if !self.keeps(Weakness::Contiguous) {
             return self.ring.log.last();
         }
-        self.ring
-            .log
-            .have()
-            .min(self.ring.delivered.max(self.ring.stable) + BACKLOG_MAX)
+        self.ring.log.have().min(self.ring.delivered + BACKLOG_MAX)
     }
 
     pub(crate) fn acknowledge(&mut self, have: u64) {

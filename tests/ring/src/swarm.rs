@@ -23,6 +23,8 @@ pub struct Swarm {
     pub fault_every: Duration,
     /// Weights of the kinds, in the order of [`crate::nemesis::Kind`].
     pub weights: [u64; 7],
+    /// Sequence numbers in use at once.
+    pub window: u64,
     /// Between two messages of one node, on average.
     pub send_every: Duration,
     /// Share of safe messages, per mille.
@@ -82,6 +84,7 @@ impl Swarm {
             },
             fault_every: Duration::from_millis(200 + random.below(2_500)),
             weights,
+            window: [64, 64, 300, 2_048][random.below(4) as usize],
             send_every: Duration::from_micros(
                 (3_000 + random.below(30_000)) * u64::from(nodes) / 3,
             ),

@@ -132,7 +132,7 @@ impl World {
     fn fresh(&mut self, index: usize, process: u64) -> Node {
         let nodes: NodeSet = (0..self.swarm.nodes).map(NodeId).collect();
         let mut config = Config::lan(NodeId(index as u32), nodes);
-        config.window = 64;
+        config.window = self.swarm.window;
         let mut node = Node::new(config, process, self.now);
         if let Some(weakness) = self.weakness {
             node.weaken(weakness);

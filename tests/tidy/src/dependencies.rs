@@ -42,7 +42,7 @@ const TICKET_PART: [&str; 8] = [
 ];
 
 /// The crates of the local stack: they never use the ticket part, but for the shared link.
-const LOCAL_STACK: [&str; 9] = [
+const LOCAL_STACK: [&str; 11] = [
     "tools",
     "cib",
     "controller",
@@ -50,8 +50,10 @@ const LOCAL_STACK: [&str; 9] = [
     "guard",
     "local-stack",
     "membership",
+    "messaging",
     "scheduler",
     "stack-api",
+    "stack-client",
 ];
 
 /// Crates under `tests/`, which nothing else may use.

@@ -1,0 +1,260 @@
+//! Starting and ending: sockets, threads, signals.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use membership::NodeId;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::disk::{self, Disk};
+use crate::engine::{Engine, Parts};
+use crate::keys::{Keys, Teller};
+use crate::store::Store;
+use crate::transport::Transport;
+
+/// Who may use the socket: its owner and group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// The daemon could not start. Nothing is running, nothing was changed.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The socket for applications.
+    #[error("{}: {source}", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another daemon answers there.
+    #[error("{}: another messaging daemon answers there: end it first", .0.display())]
+    Running(PathBuf),
+    /// An address for datagrams.
+    #[error("cannot use UDP {address}: {source}")]
+    Address {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Certificates, names, links.
+    #[error("{0}")]
+    Link(String),
+    /// Durable keys.
+    #[error("{0}")]
+    Store(String),
+    /// Something else that the system refused.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// A running daemon; it ends when told, or when dropped.
+pub struct Daemon {
+    stop: Option<oneshot::Sender<()>>,
+    engine: Option<JoinHandle<io::Result<()>>>,
+    keys: Option<JoinHandle<()>>,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it: its loop and its links are threads of this process.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let (stop, stopped) = oneshot::channel();
+        Self::start_until(config, stop, async move {
+            // Told to stop, or dropped.
+            let _ = stopped.await;
+        })
+    }
+
+    fn start_until(
+        config: Config,
+        stop: oneshot::Sender<()>,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let me = config.me().map(|node| NodeId(node.id));
+        let me = me.ok_or_else(|| StartError::Link("this node is not configured".to_owned()))?;
+        let contents = disk::load(&config.state).map_err(StartError::Store)?;
+        let mut limits = Vec::new();
+        if rustix::process::setpriority_process(None, -20).is_err() {
+            limits.push("no priority over other processes: run it with CAP_SYS_NICE".to_owned());
+        }
+        let wake: Arc<OwnedFd> = Arc::new(
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
+        );
+        let (queue, news) = channel();
+        let teller = Teller {
+            queue,
+            wake: wake.clone(),
+        };
+        let beat_every = config.core(me).heartbeat_every;
+        let transport = Transport::bind(&config, beat_every)
+            .map_err(|(address, source)| StartError::Address { address, source })?;
+        let wanted = 4 << 20;
+        if transport.receive_buffer() < wanted {
+            limits.push(format!(
+                "the system keeps only {} kB for us while we are busy: run it with CAP_NET_ADMIN, or raise \
+                 net.core.rmem_max",
+                transport.receive_buffer() >> 10
+            ));
+        }
+        let listener = listen(&config.socket)?;
+        let keys = start_keys(&config, teller, end)?;
+        let mut incarnation = [0; 8];
+        SystemRandom::new()
+            .fill(&mut incarnation)
+            .map_err(|_| StartError::Link("the system gives no random numbers".to_owned()))?;
+        let disk = Disk::start(&config.state, wake.clone())?;
+        let socket = config.socket.clone();
+        let mut engine = Engine::new(Parts {
+            store: Store::new(me, contents),
+            config,
+            me,
+            incarnation: u64::from_be_bytes(incarnation),
+            transport,
+            listener,
+            keys: news,
+            wake,
+            disk,
+            limits,
+        })?;
+        let engine = std::thread::Builder::new()
+            .name("messaging".to_owned())
+            .spawn(move || engine.run())?;
+        Ok(Self {
+            stop: Some(stop),
+            engine: Some(engine),
+            keys: Some(keys),
+            socket,
+        })
+    }
+
+    /// Ends it: goodbye to the peers and the clients.
+    ///
+    /// # Errors
+    /// The loop had ended by itself before, and why.
+    pub fn stop(mut self) -> io::Result<()> {
+        drop(self.stop.take());
+        self.wait()
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let panicked = || io::Error::other("the messaging loop panicked");
+        let ended = self.engine.take().map_or(Ok(()), |engine| {
+            engine.join().unwrap_or_else(|_| Err(panicked()))
+        });
+        drop(self.stop.take());
+        if let Some(keys) = self.keys.take() {
+            keys.join().map_err(|_| panicked())?;
+        }
+        // Gone already if somebody has removed it.
+        let _ = std::fs::remove_file(&self.socket);
+        ended
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.wait();
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. `ready` is called once it answers.
+///
+/// # Errors
+/// [`StartError`].
+pub fn run(config: Config, ready: impl FnOnce()) -> Result<(), StartError> {
+    let (stop, mut never) = oneshot::channel();
+    let mut daemon = Daemon::start_until(config, stop, async move {
+        tokio::select! {
+            biased;
+            () = signalled() => {}
+            // The loop has ended by itself.
+            _ = &mut never => {}
+        }
+    })?;
+    ready();
+    Ok(daemon.wait()?)
+}
+
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Starts the thread of the links, and waits until they are bound.
+fn start_keys(
+    config: &Config,
+    teller: Teller,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let (config, (tell, bound)) = (config.clone(), channel());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let thread = std::thread::Builder::new()
+        .name("keys".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                match Keys::bind(&config, teller).await {
+                    Ok(keys) => {
+                        // The starter waits for this; if it has gone, the end comes at once.
+                        let _ = tell.send(Ok(()));
+                        keys.run(end).await;
+                    }
+                    Err(why) => {
+                        let _ = tell.send(Err(why));
+                    }
+                }
+            });
+        })?;
+    match bound.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(why)) => Err(StartError::Link(why)),
+        Err(_) => Err(StartError::Link("the links' thread has ended".to_owned())),
+    }
+}
+
+fn listen(path: &Path) -> Result<UnixListener, StartError> {
+    let fault = |source| StartError::Socket {
+        path: path.to_owned(),
+        source,
+    };
+    if UnixStream::connect(path).is_ok() {
+        return Err(StartError::Running(path.to_owned()));
+    }
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(fault)?;
+    }
+    // Left over from a daemon that was killed: nobody answers there.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).map_err(fault)?;
+    listener.set_nonblocking(true).map_err(fault)?;
+    let mode = std::fs::Permissions::from_mode(SOCKET_MODE);
+    std::fs::set_permissions(path, mode).map_err(fault)?;
+    Ok(listener)
+}
