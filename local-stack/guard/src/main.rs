@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use guard::reset::ResetKind;
+use guard::reset::{ResetKind, SYSRQ_TRIGGER};
 use guard::server::{self, Options};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, getrlimit};
@@ -29,6 +29,9 @@ struct Arguments {
     /// How the node may be reset where killing processes does not help or proves nothing.
     #[arg(long, value_enum, default_value = "none")]
     reset: ResetKind,
+    /// For --reset sysrq: where the kernel's trigger is to be seen.
+    #[arg(long, value_name = "PATH", default_value = SYSRQ_TRIGGER)]
+    sysrq: PathBuf,
 }
 
 const fn version() -> &'static str {
@@ -68,6 +71,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         state: arguments.state,
         clock,
         reset: arguments.reset,
+        sysrq: arguments.sysrq,
         watchdog: arguments.watchdog,
         limits: harden(),
     };

@@ -21,28 +21,32 @@ pub enum ResetKind {
     PidNamespace,
 }
 
+/// Where the kernel takes orders without a shell.
+pub const SYSRQ_TRIGGER: &str = "/proc/sysrq-trigger";
+
 /// Resets the node, and keeps its watchdog fed until then.
 #[derive(Debug)]
 pub struct Reset {
     kind: ResetKind,
+    sysrq: PathBuf,
     watchdog: Option<(PathBuf, File)>,
     fed: bool,
 }
 
 impl Reset {
-    /// Opens the watchdog and checks that the kind of reset is possible.
+    /// Opens the watchdog and checks that the kind of reset is possible. `sysrq` is
+    /// [`SYSRQ_TRIGGER`], wherever that is to be seen.
     ///
     /// # Errors
     /// One sentence: what is not possible and why. Nothing was changed.
-    pub fn open(kind: ResetKind, watchdog: Option<&Path>) -> Result<Self, String> {
+    pub fn open(kind: ResetKind, sysrq: &Path, watchdog: Option<&Path>) -> Result<Self, String> {
         match kind {
             ResetKind::None => {}
             ResetKind::Sysrq => {
-                let path = "/proc/sysrq-trigger";
                 OpenOptions::new()
                     .write(true)
-                    .open(path)
-                    .map_err(|error| format!("--reset sysrq: {path}: {error}"))?;
+                    .open(sysrq)
+                    .map_err(|error| format!("--reset sysrq: {}: {error}", sysrq.display()))?;
             }
             ResetKind::PidNamespace => {
                 let inode = pid_namespace().map_err(|error| format!("--reset: {error}"))?;
@@ -63,6 +67,7 @@ impl Reset {
             .transpose()?;
         Ok(Self {
             kind,
+            sysrq: sysrq.to_owned(),
             watchdog,
             fed: true,
         })
@@ -74,6 +79,27 @@ impl Reset {
             Protection::Watchdog
         } else {
             Protection::Process
+        }
+    }
+
+    /// What an administrator must know of this protection; empty when it has no limit.
+    pub fn limits(&self) -> Vec<String> {
+        match (&self.watchdog, self.kind) {
+            (None, ResetKind::None) => {
+                vec!["the node cannot be reset: no --watchdog and no --reset".to_owned()]
+            }
+            (Some((path, _)), ResetKind::None) => {
+                let span = timeout_s(path).map_or_else(
+                    || "its own time".to_owned(),
+                    |seconds| format!("up to {seconds} s"),
+                );
+                vec![format!(
+                    "a reset by {} alone takes {span}: acquire-after must be longer, or --reset \
+                     sysrq be given",
+                    path.display()
+                )]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -107,7 +133,7 @@ impl Reset {
         self.fed = false;
         let tried = match self.kind {
             ResetKind::None => Err(io::Error::other("not permitted (--reset)")),
-            ResetKind::Sysrq => fs::write("/proc/sysrq-trigger", "b"),
+            ResetKind::Sysrq => fs::write(&self.sysrq, "b"),
             ResetKind::PidNamespace => reset_pid_namespace(),
         };
         let waiting = self
@@ -119,6 +145,19 @@ impl Reset {
             Err(error) => format!("no reset: {error}{}", waiting.unwrap_or_default()),
         }
     }
+}
+
+/// How long after its last feed a watchdog bites, where the kernel tells.
+fn timeout_s(device: &Path) -> Option<u32> {
+    let name = device.file_name()?.to_str()?;
+    // The old name stands for the first device.
+    let name = if name == "watchdog" {
+        "watchdog0"
+    } else {
+        name
+    };
+    let text = fs::read_to_string(format!("/sys/class/watchdog/{name}/timeout")).ok()?;
+    text.trim().parse().ok()
 }
 
 fn pid_namespace() -> io::Result<u64> {
@@ -146,8 +185,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("watchdog");
         fs::write(&path, "").unwrap();
-        let mut reset = Reset::open(ResetKind::None, Some(&path)).unwrap();
+        let sysrq = Path::new(SYSRQ_TRIGGER);
+        let mut reset = Reset::open(ResetKind::None, sysrq, Some(&path)).unwrap();
         assert_eq!(reset.protection(), Protection::Watchdog);
+        assert!(reset.limits()[0].contains("acquire-after"));
         reset.feed().unwrap();
         assert!(reset.now().contains("not fed"));
         reset.feed().unwrap();
@@ -156,13 +197,28 @@ mod tests {
             b"\0",
             "fed once, then never again"
         );
-        let missing = Reset::open(ResetKind::None, Some(&dir.path().join("none"))).unwrap_err();
+        let missing =
+            Reset::open(ResetKind::None, sysrq, Some(&dir.path().join("none"))).unwrap_err();
         assert!(missing.contains("none"), "{missing}");
     }
 
     #[test]
+    fn sysrq_is_told_to_reset_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trigger");
+        let missing = Reset::open(ResetKind::Sysrq, &path, None).unwrap_err();
+        assert!(missing.contains("trigger"), "{missing}");
+        fs::write(&path, "").unwrap();
+        let mut reset = Reset::open(ResetKind::Sysrq, &path, None).unwrap();
+        assert!(reset.possible() && reset.limits().is_empty());
+        assert_eq!(fs::read(&path).unwrap(), b"", "nothing is said before");
+        assert_eq!(reset.now(), "the reset returned");
+        assert_eq!(fs::read(&path).unwrap(), b"b");
+    }
+
+    #[test]
     fn without_anything_processes_are_the_limit() {
-        let reset = Reset::open(ResetKind::None, None).unwrap();
+        let reset = Reset::open(ResetKind::None, Path::new(SYSRQ_TRIGGER), None).unwrap();
         assert_eq!(reset.protection(), Protection::Process);
         assert!(!reset.possible());
     }

@@ -43,6 +43,8 @@ pub struct Options {
     pub clock: BootClock,
     /// How the node may be reset.
     pub reset: ResetKind,
+    /// The kernel's `sysrq-trigger`.
+    pub sysrq: PathBuf,
     /// A watchdog device to feed.
     pub watchdog: Option<PathBuf>,
     /// Why this process is not protected itself (memory, priority).
@@ -55,7 +57,7 @@ pub struct Options {
 /// One sentence: what could not be set up. Nothing was armed.
 pub async fn run(options: Options) -> Result<(), String> {
     let fault = |what: &str, error: io::Error| format!("{what}: {error}");
-    let reset = Reset::open(options.reset, options.watchdog.as_deref())?;
+    let reset = Reset::open(options.reset, &options.sysrq, options.watchdog.as_deref())?;
     let memory = Memory::open(options.state.as_deref())
         .map_err(|error| fault("the state directory", error))?;
     let restored = memory
@@ -323,9 +325,7 @@ impl Server {
 
     fn state(&mut self, now_ns: u64) -> State {
         let mut limits = self.options.limits.clone();
-        if !self.reset.possible() {
-            limits.push("the node cannot be reset: no --watchdog and no --reset".to_owned());
-        }
+        limits.extend(self.reset.limits());
         State {
             boot_id: self.boot_id.clone(),
             now_ns,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use stack_api::clock::machine_now_ns;
-use stack_api::guard::{Answer, Arm, Deadline, Do, Hold, Holding, State};
+use stack_api::guard::{Answer, Arm, Deadline, Do, Hold, Holding, Protection, State};
 use stack_api::{Client, ClientError, ErrorCode};
 
 /// Long enough for any machine; the tests wait for conditions, not for time.
@@ -24,12 +24,17 @@ struct Guard {
 
 impl Guard {
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with(dir: &Path, options: &[&str]) -> Self {
         let socket = dir.join("guard.sock");
         let child = Command::new(env!("CARGO_BIN_EXE_guard"))
             .arg("--socket")
             .arg(&socket)
             .arg("--state")
             .arg(dir.join("state"))
+            .args(options)
             .spawn()
             .unwrap();
         let guard = Self { child, socket };
@@ -44,14 +49,7 @@ impl Guard {
     }
 
     fn arm(&self, term: u64, after_ns: u64, marker: &str) -> Result<Answer, ClientError> {
-        self.ask(Do::Arm(Arm {
-            ticket: "db".into(),
-            term,
-            deadline_ns: machine_now_ns() + after_ns,
-            stop_budget_ns: 1_000_000,
-            marker: marker.to_owned(),
-            reset: false,
-        }))
+        self.ask(Do::Arm(arming(term, after_ns, marker)))
     }
 
     fn state(&self) -> State {
@@ -64,6 +62,17 @@ impl Guard {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+}
+
+fn arming(term: u64, after_ns: u64, marker: &str) -> Arm {
+    Arm {
+        ticket: "db".into(),
+        term,
+        deadline_ns: machine_now_ns() + after_ns,
+        stop_budget_ns: 1_000_000,
+        marker: marker.to_owned(),
+        reset: false,
     }
 }
 
@@ -223,6 +232,67 @@ fn killed_and_started_again_it_ends_what_nobody_vouches_for() {
     let guard = Guard::start(dir.path());
     service.wait().unwrap();
     until("disarmed", || (!guard.state().held[0].armed).then_some(()));
+}
+
+/// This machine's own devices would reset it: files stand in for them.
+#[test]
+fn what_has_no_process_is_ended_with_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["sysrq-trigger", "watchdog"] {
+        std::fs::write(path(name), "").unwrap();
+    }
+    let written = |name: &str| std::fs::read(path(name)).unwrap();
+    let files = ["sysrq-trigger", "watchdog"].map(|name| path(name).display().to_string());
+    let [sysrq, watchdog] = files.each_ref().map(String::as_str);
+    let options = ["--reset", "sysrq", "--sysrq", sysrq, "--watchdog", watchdog];
+    let guard = Guard::start_with(dir.path(), &options);
+    let state = guard.state();
+    assert!(state.can_reset);
+    assert_eq!(state.protection, Protection::Watchdog);
+    until("the watchdog is fed again and again", || {
+        (written("watchdog").len() >= 2).then_some(())
+    });
+    let mut arm = arming(5, FAR_NS, &marker("address"));
+    arm.reset = true;
+    guard.ask(Do::Arm(arm)).unwrap();
+    assert_eq!(written("sysrq-trigger"), b"", "armed is not over");
+    guard.ask(Do::Fire(holding(5))).unwrap();
+    until("the kernel is told to reset", || {
+        (written("sysrq-trigger") == b"b").then_some(())
+    });
+    // The reset did not come: the watchdog is left to bite.
+    let fed = written("watchdog").len();
+    until("the guard has slept through a feed", || {
+        (guard.state().now_ns > state.now_ns + 8_000_000_000).then_some(())
+    });
+    assert_eq!(written("watchdog").len(), fed);
+}
+
+#[test]
+fn in_peace_the_watchdog_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = dir.path().join("watchdog");
+    std::fs::write(&device, "").unwrap();
+    let mut guard = Guard::start_with(dir.path(), &["--watchdog", &device.display().to_string()]);
+    guard.signal(Signal::TERM);
+    assert!(guard.child.wait().unwrap().success());
+    let written = std::fs::read(&device).unwrap();
+    assert_eq!(written.last(), Some(&b'V'), "the magic close");
+}
+
+#[test]
+fn what_would_not_be_found_again_is_not_armed() {
+    let dir = tempfile::tempdir().unwrap();
+    let guard = Guard::start(dir.path());
+    // As on a full disk: what is armed cannot be written down.
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let refused = guard.arm(5, FAR_NS, &marker("disk"));
+    let Err(ClientError::Refused(body)) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert!(body.message.contains("not armed"), "{body:?}");
+    assert!(guard.state().held.iter().all(|held| !held.armed));
 }
 
 #[test]
