@@ -211,6 +211,30 @@ fn a_new_configuration_is_on_disk_before_it_is_answered() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_written_is_refused_as_a_whole() {
+    let mut node = Node::new(&cib("", ""));
+    node.start_alone();
+    until("it runs", || node.serves().then_some(()));
+    let before = fs::read(node.path("cib.xml")).unwrap();
+    // As on a full disk: the new file cannot be made.
+    fs::create_dir(node.path("cib.new")).unwrap();
+    let stopped = r#"<meta_attributes id="m"><nvpair id="m1" name="target-role" value="Stopped"/></meta_attributes>"#;
+    let refused = node.ask(Do::CibReplace {
+        xml: cib("", stopped),
+    });
+    let Err(ClientError::Refused(body)) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert!(body.message.contains("cib.new"), "{body:?}");
+    assert_eq!(fs::read(node.path("cib.xml")).unwrap(), before);
+    let Answer::Cib { xml } = node.ask(Do::CibQuery { scope: None }).unwrap() else {
+        panic!("no configuration");
+    };
+    assert!(!xml.contains("target-role"), "half applied");
+    assert!(node.serves());
+}
+
+#[test]
 fn bad_agents_are_named_in_the_status() {
     for (agent, what) in [
         ("missing", "ocf:test:missing is not installed"),

@@ -278,6 +278,7 @@ fn no_standby(world: &World) -> Result<(), String> {
 fn all_well(world: &World) -> Result<(), String> {
     for member in members() {
         let look = world.observer.fresh(member);
+        let look = look.filter(|look| look.at > world.touched);
         let view = look
             .ok_or_else(|| format!("{member} does not answer"))?
             .view;

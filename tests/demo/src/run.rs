@@ -309,6 +309,7 @@ fn act(world: &mut World, verb: &Verb) -> Result<(), String> {
         Verb::Signal(number, target) => signal(world, *number, target)?,
         Verb::Restart(target) => {
             let started = world.cluster.restart(target)?;
+            world.touched = Mono::now();
             world.say(Tone::Plain, &format!("started {}", started.join(", ")));
         }
         Verb::Expect {
@@ -333,6 +334,7 @@ fn signal(world: &mut World, number: Signal, target: &Target) -> Result<(), Stri
         world.disturb(&describe(number, target));
     }
     let count = world.cluster.signal(number, target, &world.witness);
+    world.touched = Mono::now();
     if count == 0 {
         return Err("nothing of it runs".into());
     }

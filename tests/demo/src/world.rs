@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) started: Mono,
     /// When a ticket command was given last.
     pub(crate) asked: Mono,
+    /// When processes were ended, paused or started last: what was seen before tells nothing.
+    pub(crate) touched: Mono,
     /// When each site's agent was last seen to end: until then it may have renewed unseen.
     ended: BTreeMap<String, Mono>,
 }
@@ -125,6 +127,7 @@ impl World {
             figures: Vec::new(),
             started,
             asked: started,
+            touched: started,
             ended: BTreeMap::new(),
         })
     }

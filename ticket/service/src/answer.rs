@@ -150,6 +150,9 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
                 action.ticket
             )
         }
+        (Why::TargetUnfit(_), Some(holder)) => {
+            format!("{} stays at {holder}: {}", action.ticket, refused.why)
+        }
         (why, Some(holder)) => format!("{}: {why} ({holder})", action.ticket),
         (why, None) => format!("{}: {why}", action.ticket),
     };
@@ -160,8 +163,9 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
     let mut failure = Failure::new(code, text);
     failure.hint = hint.map(str::to_owned);
     failure.missing = missing;
-    // Who holds it, or has just confirmed that nothing runs, is no danger.
-    if code != Code::Exists && !matches!(refused.why, Why::StartFailed(_)) {
+    // Who holds it and keeps it, or has just confirmed that nothing runs, is no danger.
+    let harmless = matches!(refused.why, Why::StartFailed(_) | Why::TargetUnfit(_));
+    if code != Code::Exists && !harmless {
         failure.may_run_ms = refused.may_run_for.map(millis);
     }
     if matches!(refused.why, Why::MayRun) {
