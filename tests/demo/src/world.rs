@@ -268,6 +268,14 @@ impl World {
     /// Shows a change of what a site says of itself.
     fn show_look(&mut self, look: &Look) {
         let member = look.view.member.clone();
+        // The last words of an agent that has ended meanwhile: the next one begins anew.
+        if self
+            .ended
+            .get(&member)
+            .is_some_and(|ended| look.at <= *ended)
+        {
+            return;
+        }
         let now = claim(look, TICKET);
         let before = self.claims.get(&member);
         // A new claim was true when the answer came, a known one already when it was asked for: so
