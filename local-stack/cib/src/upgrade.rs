@@ -125,6 +125,9 @@ pub fn upgrade(cib: &mut Cib, target: &str) -> Result<bool, UpgradeError> {
     let before = cib.to_text();
     if from < (2, 0) && to >= (2, 0) {
         acls(cib);
+        for node in below(cib, Section::Nodes, |e| e.attr("type") == Some("normal")) {
+            cib.document_mut().set_attr(node, "type", "member");
+        }
     }
     if from < (3, 0) && to >= (3, 0) {
         options(cib);

@@ -195,13 +195,42 @@ fn run(call: &Call<'_>) -> Result<Answer, Failure> {
         return query(given, &cib, acl.as_ref());
     }
     let mut changed = cib.clone();
-    change(given, command, &mut changed)?;
+    if let Err(failure) = change(given, command, &mut changed) {
+        return refusal(given, command, failure);
+    }
     if let Some(acl) = &acl {
         let permitted = acl.permits(&cib, &changed);
         permitted
             .map_err(|e| Failure::new(exit::PRIVILEGES, call_failed("Permission denied", &e)))?;
     }
     store(&cib, &changed, &path)
+}
+
+/// What could not be added is shown, as scripts expect it.
+fn refusal(given: &Given, command: &str, failure: Failure) -> Result<Answer, Failure> {
+    if command != "create" || failure.code != exit::EXISTS {
+        return Err(failure);
+    }
+    let Some(data) = input(given)? else {
+        return Err(failure);
+    };
+    let mut list = Document::new("failed");
+    let root = list.root().key();
+    let element = list.append(root, "failed_update");
+    for (name, value) in [
+        ("id", data.root().id()),
+        ("object_type", data.root().name()),
+        ("operation", "cib_create"),
+        ("reason", "File exists"),
+    ] {
+        list.set_attr(element, name, value);
+    }
+    list.append_copy(element, &data, data.root().key());
+    Ok(Answer {
+        code: failure.code,
+        errors: vec![failure.message],
+        ..Answer::text(list.to_text())
+    })
 }
 
 /// Reads the CIB that takes the place of a cluster.

@@ -14,6 +14,8 @@ pub(crate) const DATA: u8 = 65;
 pub(crate) const NO_INPUT: u8 = 66;
 /// A file cannot be written.
 pub(crate) const CANNOT_CREATE: u8 = 73;
+/// What was said is not understood.
+pub(crate) const PROTOCOL: u8 = 76;
 /// The configuration is invalid.
 pub(crate) const CONFIG: u8 = 78;
 /// No cluster to talk to.
@@ -54,6 +56,7 @@ pub(crate) fn name(code: u8) -> &'static str {
         DATA => "Invalid data given",
         NO_INPUT => "Input file not available",
         CANNOT_CREATE => "Cannot create output file",
+        PROTOCOL => "Protocol violated",
         CONFIG => "Invalid configuration",
         DISCONNECTED => "Not connected",
         OLD => "Update was older than existing configuration",

@@ -12,11 +12,16 @@ mod exit;
 mod explain;
 mod failures;
 mod graph_xml;
+mod iso8601;
+mod patch_text;
 mod resource;
+mod rule;
+mod shadow;
 mod simulate;
 mod source;
 mod status_text;
 mod status_xml;
+mod ticket;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,7 +42,11 @@ pub fn dispatch(name: &str, arguments: impl Iterator<Item = String>) -> Option<E
     let tool = match name {
         "cibadmin" => cibadmin::cibadmin,
         "crm_diff" => difference::crm_diff,
+        "crm_rule" => rule::crm_rule,
+        "crm_shadow" => shadow::crm_shadow,
         "crm_simulate" => return Some(crm_simulate(arguments)),
+        "crm_ticket" => ticket::crm_ticket,
+        "iso8601" => iso8601::iso8601,
         "crm_verify" => verify::crm_verify,
         _ => return None,
     };

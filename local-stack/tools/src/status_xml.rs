@@ -1,6 +1,6 @@
 //! The state of a cluster as XML.
 
-use cib::{Cib, ElementId, Section};
+use cib::{Cib, ElementId};
 use scheduler::{NodeRole, NodeStatus, ResourceKind, ResourceStatus, Status};
 
 use crate::answer::Frame;
@@ -13,7 +13,7 @@ fn yes(value: bool) -> &'static str {
 pub(crate) fn write(cib: &Cib, status: &Status, frame: &mut Frame, parent: ElementId) {
     let nodes = frame.add(parent, "nodes", &[]);
     for node in &status.nodes {
-        write_node(cib, node, frame, nodes);
+        write_node(node, frame, nodes);
     }
     let resources = frame.add(parent, "resources", &[]);
     for resource in &status.resources {
@@ -47,13 +47,9 @@ pub(crate) fn shown_attributes(node: &NodeStatus) -> impl Iterator<Item = (&str,
         .map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-fn write_node(cib: &Cib, node: &NodeStatus, frame: &mut Frame, parent: ElementId) {
+fn write_node(node: &NodeStatus, frame: &mut Frame, parent: ElementId) {
     let feature_set = node.attributes.iter().find(|(n, _)| n == "#feature-set");
     let running = node.running.to_string();
-    let state = cib.section(Section::Status).and_then(|s| {
-        let mut states = s.children_named("node_state");
-        states.find(|s| s.id() == node.id)
-    });
     let mut facts = vec![
         ("name", node.name.as_str()),
         ("id", node.id.as_str()),
@@ -66,7 +62,7 @@ fn write_node(cib: &Cib, node: &NodeStatus, frame: &mut Frame, parent: ElementId
         ("health", node.health.unwrap_or("green")),
     ];
     if node.role == NodeRole::Member {
-        let of_history = if state.is_some() { "<3.15.1" } else { "" };
+        let of_history = if node.online { "<3.15.1" } else { "" };
         let set = feature_set.map_or(of_history, |(_, v)| v.as_str());
         if !set.is_empty() {
             facts.push(("feature_set", set));

@@ -70,6 +70,10 @@ fn read(given: &Given) -> Result<Cib, Failure> {
 fn run(call: &Call<'_>) -> Result<Answer, Failure> {
     let given = call.given;
     let cib = read(given).map_err(|f| match f.code {
+        exit::DATA if f.message.contains("the root element is") => {
+            let only = "This tool can only check complete configurations (i.e. those starting with <cib>).";
+            Failure::new(exit::PROTOCOL, format!("{only} {}", f.message))
+        }
         exit::DATA => Failure::new(exit::CONFIG, f.message),
         _ => f,
     })?;

@@ -58,7 +58,7 @@ const CHOICES: [&str; 15] = [
     "source: literal param meta",
     "date: in_range date_spec gt lt eq neq",
     "acl: read write deny",
-    "node: member ping remote",
+    "node: member ping remote normal",
     "ordering: group listed",
 ];
 

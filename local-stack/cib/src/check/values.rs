@@ -86,7 +86,7 @@ pub(super) fn shape<'a>(checker: &mut Checker<'a>, element: Element<'a>) {
         "primitive" if has("template") && (has("class") || has("type")) => {
             "template, or class and type: not both"
         }
-        "primitive" if !has("template") && !(has("class") && has("type")) => {
+        "primitive" if !(has("template") || has("class") && has("type")) => {
             "class and type are missing (or template)"
         }
         "primitive" | "template" if element.attr("class") == Some("ocf") && !has("provider") => {
@@ -98,7 +98,7 @@ pub(super) fn shape<'a>(checker: &mut Checker<'a>, element: Element<'a>) {
         {
             "there is nothing to clone; put a <primitive> or a <group> in it"
         }
-        "op" if !has("id-ref") && !(has("name") && has("interval")) => {
+        "op" if !(has("id-ref") || has("name") && has("interval")) => {
             "name and interval are missing (interval=\"0\" for an operation that does not recur)"
         }
         "nvpair" if !has("id-ref") && !has("name") => "name is missing",
@@ -120,10 +120,10 @@ pub(super) fn shape<'a>(checker: &mut Checker<'a>, element: Element<'a>) {
         "rsc_location" if element.child("rule").is_none() && !(has("node") && has("score")) => {
             "where? write node and score, or a <rule>"
         }
-        "rsc_colocation" if !set && !(has("rsc") && has("with-rsc")) => {
+        "rsc_colocation" if !(set || has("rsc") && has("with-rsc")) => {
             "which resources? write rsc and with-rsc, or <resource_set>"
         }
-        "rsc_order" if !set && !(has("first") && has("then")) => {
+        "rsc_order" if !(set || has("first") && has("then")) => {
             "which resources? write first and then, or <resource_set>"
         }
         "rsc_ticket" if !set && !has("rsc") => "which resource? write rsc, or a <resource_set>",

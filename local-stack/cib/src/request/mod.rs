@@ -116,8 +116,13 @@ pub fn apply_all(cib: &mut Cib, requests: &[Request]) -> Result<(), (usize, Requ
     for (place, request) in requests.iter().enumerate() {
         apply_one(&mut changed, request).map_err(|e| (place, e))?;
     }
-    // A patch brings its version along.
-    if requests.iter().all(|r| r.operation != Operation::Patch) {
+    // A patch brings its version along, if it has one; to raise the epoch is itself to count.
+    let brings = |r: &Request| {
+        let versions = r.data.as_ref().and_then(|d| d.root().child("version"));
+        let patched = r.operation == Operation::Patch && versions.is_some();
+        patched || r.operation == Operation::Bump
+    };
+    if !requests.iter().any(brings) {
         count(cib, &mut changed);
     }
     *cib = changed;
@@ -141,7 +146,12 @@ fn count(old: &Cib, new: &mut Cib) {
         if before != after {
             // Versions were set by hand: they stand as they are, if they lead forward.
             let forward = before < after;
-            new.set_version(if forward { after } else { before });
+            let num_updates = after.num_updates.saturating_add(1);
+            let by_hand = Version {
+                num_updates,
+                ..after
+            };
+            new.set_version(if forward { by_hand } else { before });
         }
         return;
     };

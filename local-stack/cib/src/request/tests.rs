@@ -51,7 +51,7 @@ fn changes_of_the_configuration_raise_the_epoch_and_others_the_updates() {
         (
             request(Modify, None, "<cib admin_epoch=\"admin_epoch++\"/>"),
             "admin_epoch=\"1\"",
-            "1.5.3",
+            "1.5.4",
         ),
         (
             request(Replace, resources, "<resources/>"),

@@ -52,7 +52,6 @@ pub(super) fn play(
     let ids: HashSet<u32> = transition.synapses.iter().map(|s| s.action.id).collect();
     let mut done: HashSet<u32> = HashSet::new();
     let mut waiting: Vec<&Synapse> = transition.synapses.iter().collect();
-    waiting.sort_by_key(|s| std::cmp::Reverse(s.priority));
     while !waiting.is_empty() {
         let before = done.len();
         let mut failed = false;

@@ -91,7 +91,8 @@ pub(super) fn xml(list: &[Score], which: (bool, bool), frame: &mut Frame) {
     let parent = frame.add(root, name, &[]);
     let amounts = |frame: &mut Frame, element, list: &[(String, i64)]| {
         for (name, amount) in list {
-            frame.document.set_attr(element, name, &amount.to_string());
+            let child = frame.document.append(element, name);
+            frame.document.append_text(child, &amount.to_string());
         }
     };
     for score in list.iter().filter(|s| wanted(s, which)) {
