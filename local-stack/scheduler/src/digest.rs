@@ -30,6 +30,21 @@ pub(crate) struct Digests {
     pub(crate) own_params: bool,
 }
 
+/// The digests of a resource's parameters on a node, with what they are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigestReport {
+    /// The operation that they belong to.
+    pub task: String,
+    /// Milliseconds between its repetitions; 0 for once.
+    pub interval_ms: u32,
+    /// Over all parameters.
+    pub all: (String, Parameters),
+    /// Over those that are not secret.
+    pub public: (String, Parameters),
+    /// Over those whose change needs a restart; none unless the history names them.
+    pub restart: Option<(String, Parameters)>,
+}
+
 /// What never counts for a digest.
 fn ignored(name: &str, recurring: bool) -> bool {
     if name.starts_with("CRM_meta_") {
@@ -69,7 +84,8 @@ fn is_fence_parameter(name: &str) -> bool {
         })
 }
 
-type Parameters = Vec<(String, String)>;
+/// Names and values, sorted by name.
+pub type Parameters = Vec<(String, String)>;
 
 fn digest_of(parameters: &Parameters) -> String {
     cib::digest::of_sorted(parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())))
@@ -152,6 +168,61 @@ impl<'a> Plan<'a> {
         });
         self.node[node].digests.insert(key, digests.clone());
         digests
+    }
+
+    /// The digests of a resource on a node, as the last operation there has them; `overrides` go before
+    /// what is configured.
+    pub(crate) fn digest_report(
+        &mut self,
+        rsc: RscId,
+        node: NodeId,
+        overrides: &[(String, String)],
+    ) -> DigestReport {
+        let key = (self.node[node].name, self.rsc[rsc].xml_id);
+        let entries = self.history.get(&key).copied().into_iter();
+        let recorded = entries.flat_map(Element::children).filter(|e| {
+            let task = e.attr("operation").unwrap_or("");
+            matches!(task, "start" | "promote" | "migrate_from") && history_interval(*e) == 0
+        });
+        let entry = recorded.last();
+        let task = entry.and_then(|e| e.attr("operation")).unwrap_or("start");
+        let named = |name: &str| overrides.iter().rev().find(|(n, _)| n == name);
+        let interval = named("CRM_meta_interval").and_then(|(_, v)| v.parse().ok());
+        let interval_ms: u32 = interval.unwrap_or(0);
+        let (mut all, _) = self.digest_parameters(rsc, node, task, interval_ms);
+        for (name, value) in overrides {
+            if ignored(name, interval_ms > 0) {
+                continue;
+            }
+            match all.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
+                Ok(i) => all[i].1.clone_from(value),
+                Err(i) => all.insert(i, (name.clone(), value.clone())),
+            }
+        }
+        let private = entry.map_or(Some(" passwd password user "), |e| {
+            e.attr("op-secure-params")
+        });
+        let secret = |n: &str| private.is_some_and(|list| list.contains(&format!(" {n} ")));
+        let is_plain = |n: &str| !n.starts_with("CRM_meta_");
+        let public: Parameters = all
+            .iter()
+            .filter(|(n, _)| !secret(n) && is_plain(n))
+            .cloned()
+            .collect();
+        let restart = entry.and_then(|e| {
+            e.attr("op-restart-digest")?;
+            let list = e.attr("op-force-restart")?;
+            let listed = all.iter().filter(|(n, _)| list.contains(&format!(" {n} ")));
+            let listed: Parameters = listed.cloned().collect();
+            Some((digest_of(&listed), listed))
+        });
+        DigestReport {
+            task: task.to_owned(),
+            interval_ms,
+            all: (digest_of(&all), all),
+            public: (digest_of(&public), public),
+            restart,
+        }
     }
 
     /// The recorded digest of what needs a restart.

@@ -42,6 +42,7 @@ mod update;
 mod walk;
 mod words;
 
+pub use digest::{DigestReport, Parameters};
 pub use explain::{
     Cause, Code, Explained, Explanation, Kind, NodeLine, NodeVerdict, Place, Row, Subject, Verdict,
     explain,
@@ -88,6 +89,19 @@ pub fn simulate(cib: &cib::Cib, inputs: &Inputs) -> Transition {
 /// Like [`simulate`], with the numbers that the assignment went by.
 pub fn simulate_with_scores(cib: &cib::Cib, inputs: &Inputs) -> (Transition, Vec<Score>) {
     with_stack(cib, |document| run::with_scores(document, inputs))
+}
+
+/// The digests of a resource's parameters on a node; none if the CIB does not know one of them.
+/// `overrides` go before what is configured.
+pub fn digests(
+    cib: &cib::Cib,
+    inputs: &Inputs,
+    (resource, node): (&str, &str),
+    overrides: &[(String, String)],
+) -> Option<DigestReport> {
+    with_stack(cib, |document| {
+        run::digests(document, inputs, (resource, node), overrides)
+    })
 }
 
 /// What nodes and resources are now.

@@ -37,6 +37,19 @@ pub(crate) fn with_scores(document: &Document, inputs: &Inputs) -> (Transition, 
     (plan.create_graph(), scores)
 }
 
+pub(crate) fn digests(
+    document: &Document,
+    inputs: &Inputs,
+    (resource, node): (&str, &str),
+    overrides: &[(String, String)],
+) -> Option<crate::DigestReport> {
+    let mut plan = empty(document, inputs);
+    plan.unpack(document);
+    let rsc = *plan.by_id.get(resource)?;
+    let node = plan.find_node(node)?;
+    Some(plan.digest_report(rsc, node, overrides))
+}
+
 /// Why something is as it is, and what follows.
 pub(crate) fn explained(
     document: &Document,

@@ -69,6 +69,16 @@ fn status_name(status: i32) -> &'static str {
     }
 }
 
+/// What became of an operation of a history.
+pub(crate) fn status_of(entry: cib::Element<'_>) -> &'static str {
+    status_name(
+        entry
+            .attr("op-status")
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(0),
+    )
+}
+
 /// Failure counts, by node and resource.
 pub(crate) fn counts(cib: &Cib, status: &Status) -> BTreeMap<String, BTreeMap<String, Failures>> {
     let mut all: BTreeMap<String, BTreeMap<String, Failures>> = BTreeMap::new();

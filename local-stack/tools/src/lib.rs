@@ -42,6 +42,7 @@ pub fn dispatch(name: &str, arguments: impl Iterator<Item = String>) -> Option<E
     let tool = match name {
         "cibadmin" => cibadmin::cibadmin,
         "crm_diff" => difference::crm_diff,
+        "crm_resource" => resource::crm_resource,
         "crm_rule" => rule::crm_rule,
         "crm_shadow" => shadow::crm_shadow,
         "crm_simulate" => return Some(crm_simulate(arguments)),

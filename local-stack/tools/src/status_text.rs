@@ -16,6 +16,45 @@ pub fn status_text(status: &Status) -> String {
     text
 }
 
+/// All resources as a list that is so many levels deep.
+pub(crate) fn resources(status: &Status, depth: usize) -> String {
+    let mut text = String::new();
+    for resource in &status.resources {
+        write_resource(status, &anywhere(resource), depth, &mut text);
+    }
+    text
+}
+
+/// A resource without its place; of a clone, whose instances are told by their places, with it.
+fn anywhere(resource: &ResourceStatus) -> ResourceStatus {
+    let mut copy = resource.clone();
+    match resource.kind {
+        ResourceKind::Primitive(..) => {
+            copy.node = None;
+            copy.nodes.clear();
+        }
+        ResourceKind::Group => copy.members = resource.members.iter().map(anywhere).collect(),
+        ResourceKind::Clone { .. } | ResourceKind::Bundle { .. } => {}
+    }
+    copy
+}
+
+/// One resource, not as part of a list.
+pub(crate) fn resource(status: &Status, resource: &ResourceStatus) -> String {
+    let mut text = String::new();
+    write_resource(status, resource, 0, &mut text);
+    let lines = text.lines().map(|l| l.strip_prefix("* ").unwrap_or(l));
+    lines.fold(String::new(), |mut out, line| {
+        let _ = writeln!(out, "{line}");
+        out
+    })
+}
+
+/// A resource with its state, but not where it is.
+pub(crate) fn resource_without_node(status: &Status, resource: &ResourceStatus) -> String {
+    primitive_line(status, &anywhere(resource))
+}
+
 /// How many primitives are disabled, and how many blocked.
 pub(crate) fn counts(status: &Status) -> (usize, usize, usize) {
     fn count(resource: &ResourceStatus, total: &mut (usize, usize, usize)) {

@@ -15,6 +15,11 @@ pub(crate) fn write(cib: &Cib, status: &Status, frame: &mut Frame, parent: Eleme
     for node in &status.nodes {
         write_node(node, frame, nodes);
     }
+    write_resources(cib, status, frame, parent);
+}
+
+/// Appends all resources to an element.
+pub(crate) fn write_resources(cib: &Cib, status: &Status, frame: &mut Frame, parent: ElementId) {
     let resources = frame.add(parent, "resources", &[]);
     for resource in &status.resources {
         write_resource(cib, status, resource, frame, resources);
@@ -89,7 +94,8 @@ fn is_disabled(resource: &ResourceStatus) -> bool {
     role.is_some_and(|r| r.eq_ignore_ascii_case("stopped"))
 }
 
-fn write_resource(
+/// Appends a resource to an element.
+pub(crate) fn write_resource(
     cib: &Cib,
     status: &Status,
     resource: &ResourceStatus,

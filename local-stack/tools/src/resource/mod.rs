@@ -1,4 +1,12 @@
-//! What a CIB says about a resource.
+//! What a CIB says about a resource, and `crm_resource`.
+
+mod change;
+mod digests;
+mod place;
+mod show;
+mod tool;
+
+pub(crate) use tool::crm_resource;
 
 use cib::{Cib, Element, Section};
 
