@@ -17,6 +17,7 @@
     ("guard-alone", include_str!("guard-alone.demo")),
     ("kill-site-lease-2s", include_str!("kill-site-lease-2s.demo")),
     ("kill-site", include_str!("kill-site.demo")),
+    ("manual", include_str!("manual.demo")),
     ("move-killed", include_str!("move-killed.demo")),
     ("move", include_str!("move.demo")),
     ("no-majority", include_str!("no-majority.demo")),

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) figures: Vec<(String, u64)>,
     /// From the start of the first process to the first answer of the service.
     pub(crate) first_answer_ms: Option<u64>,
+    /// The longest that a deadline was put off because the machine was busy.
+    pub(crate) stretched_ms: u64,
     pub(crate) lives: u64,
     pub(crate) overlap_us: u64,
     pub(crate) longest_gap_ms: Option<u64>,
@@ -70,6 +72,12 @@ impl Report {
         }
         for (cause, span) in &self.figures {
             text += &format!("  {cause}: service again after {}\n", millis(*span));
+        }
+        if self.stretched_ms > 0 {
+            text += &format!(
+                "  busy machine: deadlines were up to {} longer than written\n",
+                millis(self.stretched_ms)
+            );
         }
         for failure in &self.failures {
             text += &format!("  FAILED {failure}\n");

@@ -6,6 +6,7 @@ use crate::clock::{Human, Mono};
 use crate::cluster::Binaries;
 use crate::expect::expect;
 use crate::history::KILL_AFTER_RESUME_MAX;
+use crate::observer::Look;
 use crate::report::Report;
 use crate::script::{HELP, Signal, Step, Target, Verb, Wish, parse};
 use crate::service;
@@ -192,8 +193,9 @@ impl Run {
             let folder = world.cluster.root().display().to_string();
             world.say(Tone::Quiet, &format!("logs stay in {folder}"));
         }
-        let all_answer = world.pump(Instant::now() + START_WAIT_MAX, |world| {
-            members().all(|member| world.observer.fresh(member).is_some())
+        let wait = START_WAIT_MAX + world.stretch();
+        let all_answer = world.pump(Instant::now() + wait, |world| {
+            members().all(|member| world.observer.fresh(member).is_some_and(hears_all))
         });
         let took = Mono::now().since(world.started);
         let silent: Vec<&str> = members()
@@ -201,7 +203,7 @@ impl Run {
             .collect();
         if all_answer {
             let text = format!(
-                "{} and {ARBITRATOR} answer, {} after the start",
+                "{} and {ARBITRATOR} answer and hear each other, {} after the start",
                 SITES.join(", "),
                 Human(took)
             );
@@ -245,6 +247,7 @@ impl Run {
         let lives = world.witness.lives();
         let (accepted, refused, stale) = world.witness.writes();
         report.lives = lives.len() as u64;
+        report.stretched_ms = world.stretched.as_millis() as u64;
         report.first_answer_ms = world.first_answer().map(|span| span.as_millis() as u64);
         report.overlap_us = verdict.overlap().as_micros() as u64;
         report.longest_gap_ms = verdict.longest_gap().map(|gap| gap.span.as_millis() as u64);
@@ -284,6 +287,11 @@ impl Run {
             self.failures.push(format!("oracle: {violation}"));
         }
     }
+}
+
+/// A member that reaches every vote: a wish that comes earlier may find no majority.
+fn hears_all(look: Look) -> bool {
+    look.view.votes.reachable == look.view.votes.configured
 }
 
 /// A verb on a running cluster.

@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// Longest wait for anything that has no wait of its own: a ticket command ends before.
 const COMMAND_WAIT_MAX: Duration = Duration::from_secs(150);
 
+/// Longest time, in seconds, by which a deadline is put off on a busy machine.
+const STRETCH_MAX: f64 = 60.0;
+
 /// Lines of a failed daemon's log that are shown.
 const LOG_TAIL_LINES: usize = 4;
 
@@ -75,6 +78,8 @@ pub(crate) struct World {
     /// From a disturbance to the service's return: cause and time.
     pub(crate) figures: Vec<(String, Duration)>,
     pub(crate) started: Mono,
+    /// The longest that a deadline was put off because the machine was busy.
+    pub(crate) stretched: Duration,
     /// When a ticket command was given last.
     pub(crate) asked: Mono,
     /// When processes were ended, paused or started last: what was seen before tells nothing.
@@ -126,6 +131,7 @@ impl World {
             typed: VecDeque::new(),
             figures: Vec::new(),
             started,
+            stretched: Duration::ZERO,
             asked: started,
             touched: started,
             ended: BTreeMap::new(),
@@ -432,6 +438,15 @@ impl World {
         self.outputs.values().any(|output| output.contains(text))
     }
 
+    /// How much longer than it says a deadline lasts now: nothing on a machine that can run what
+    /// wants to run, a second for each process that waits for a core otherwise. Order and overlap
+    /// are judged all the same, and the figures stay what they are.
+    pub(crate) fn stretch(&mut self) -> Duration {
+        let span = Duration::from_secs_f64(waiting_per_core().clamp(0.0, STRETCH_MAX));
+        self.stretched = self.stretched.max(span);
+        span
+    }
+
     /// From the start of the first process to the first answer of the service.
     pub(crate) fn first_answer(&self) -> Option<Duration> {
         let lives = self.witness.lives();
@@ -482,6 +497,18 @@ impl World {
     pub(crate) fn typed(&mut self) -> Option<Option<String>> {
         self.typed.pop_front()
     }
+}
+
+/// Processes that want a core and have none, for each core, over the last minute.
+fn waiting_per_core() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0.0);
+    let cores = thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    (load - cores) / cores
 }
 
 /// A sender that turns what it is given into news.
