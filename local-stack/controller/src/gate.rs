@@ -21,13 +21,16 @@ pub(crate) struct Gate {
     refused: BTreeMap<Holding, String>,
     /// Gated resources that left no process when they were started (an address, a mount).
     without_process: BTreeSet<String>,
+    /// Manual tickets that only an earlier daemon was told of: enough to keep what runs, too little
+    /// to start what does not. Somebody else may have them by now.
+    unconfirmed: BTreeSet<String>,
     /// Terms under which resources were started.
     started: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 impl Gate {
     /// What a restarted daemon goes on with until the agent speaks: leases that the guard still holds,
-    /// and manual tickets.
+    /// and manual tickets under which something may still run.
     pub(crate) fn restore(kept: Kept, held: &[GuardHeld]) -> Self {
         let mut gate = Self::default();
         for (resource, terms) in kept.started {
@@ -37,8 +40,10 @@ impl Gate {
         gate.armed = held.iter().map(|held| held.holding.clone()).collect();
         // It has just answered; if it goes, that is told like any other time.
         gate.guard_up = !held.is_empty();
-        let manual = kept
-            .manual
+        let mut manual = kept.manual;
+        manual.retain(|(ticket, _)| gate.started_with(ticket).next().is_some());
+        gate.unconfirmed = manual.iter().map(|(ticket, _)| ticket.clone()).collect();
+        let manual = manual
             .into_iter()
             .map(|(ticket, term)| (ticket, term, None));
         let held = held.iter().map(|held| {
@@ -122,6 +127,7 @@ impl Gate {
         {
             lease.granted = false;
         }
+        self.unconfirmed.remove(&lease.ticket);
         let changed = self.leases.get(&lease.ticket) != Some(&lease);
         self.leases.insert(lease.ticket.clone(), lease);
         changed
@@ -343,7 +349,23 @@ impl Gate {
 
     /// The resource is stopped; `true` when something was noted.
     pub(crate) fn note_stopped(&mut self, resource: &str) -> bool {
-        self.started.remove(resource).is_some()
+        let noted = self.started.remove(resource).is_some();
+        let runs = |ticket: &String| {
+            self.started
+                .values()
+                .any(|terms| terms.contains_key(ticket))
+        };
+        let idle: Vec<String> = self
+            .unconfirmed
+            .iter()
+            .filter(|t| !runs(t))
+            .cloned()
+            .collect();
+        for ticket in idle {
+            self.unconfirmed.remove(&ticket);
+            self.leases.remove(&ticket);
+        }
+        noted
     }
 
     /// The resource is demoted: it does not run under this ticket any more.
@@ -443,5 +465,30 @@ mod tests {
         );
         assert!(gate.is_open("t", u64::MAX));
         assert_eq!(gate.kept().manual, [("t".to_owned(), 5)]);
+    }
+
+    #[test]
+    fn an_earlier_daemons_word_for_a_manual_ticket_keeps_and_does_not_start() {
+        let manual = Lease {
+            deadline_ns: None,
+            ..lease(5, 1, 0)
+        };
+        let mut before = Gate::default();
+        before.accept(manual.clone(), 1);
+        assert!(
+            !Gate::restore(before.kept(), &[]).is_open("t", 1),
+            "nothing ran"
+        );
+        let gates = [Holding {
+            ticket: "t".into(),
+            term: 5,
+        }];
+        before.note_started("web", &gates);
+        let mut next = Gate::restore(before.kept(), &[]);
+        assert!(next.is_open("t", 1), "it may still run, and is kept");
+        next.note_stopped("web");
+        assert!(!next.is_open("t", 1), "it does not run");
+        next.accept(manual, 1);
+        assert!(next.is_open("t", 1), "the agent's word of today");
     }
 }

@@ -261,7 +261,10 @@ impl StackDriver {
         let status = self.first_status(name).await;
         let manual = self.settings.manual.contains(name);
         let held = match (&self.guard, &status) {
-            (_, Ok(status)) if manual => status.granted.then_some((Term(status.term), Time::NEVER)),
+            // What runs goes on; what does not may only start by the majority's word of today.
+            (_, Ok(status)) if manual => {
+                (status.granted && runs(status)).then_some((Term(status.term), Time::NEVER))
+            }
             (Some(guard), _) => match guard.held(name, self.clock.now()).await {
                 Ok(held) => held,
                 Err(error) => {
@@ -560,6 +563,12 @@ fn problems(known: &Known, status: Option<&TicketStatus>) -> String {
         (None, Some(_)) => "not in time".to_owned(),
         (None, None) => "the local stack does not answer".to_owned(),
     }
+}
+
+/// Something that depends on the ticket is known to run.
+fn runs(status: &TicketStatus) -> bool {
+    let mut states = status.dependents.iter().map(|it| it.state);
+    states.any(|state| matches!(state, ResourceState::Started | ResourceState::Promoted))
 }
 
 /// Why nothing that depends on a granted ticket runs or is going to, if that is so.
