@@ -56,7 +56,6 @@ impl<'a> Plan<'a> {
         }
         self.note_weights(rsc, "pcmk__primitive_assign");
         if self.options.fencing && !self.options.have_fencing {
-            self.note(rsc, None, What::NoDevice);
             self.rsc[rsc].flags.clear(RscFlags::MANAGED);
         }
         if !self.rsc[rsc].is(RscFlags::MANAGED) {

@@ -28,7 +28,8 @@ impl<'a> Plan<'a> {
     pub(super) fn general_causes(&mut self, rsc: RscId) -> Vec<Cause> {
         let mut causes = Vec::new();
         let r = &self.rsc[rsc];
-        if r.is(RscFlags::REMOVED) {
+        let instance = r.parent.is_some_and(|p| self.is_clone(p));
+        if r.is(RscFlags::REMOVED) && !instance {
             let text = "it is not in the configuration any more";
             causes.push(Cause::new(Code::Removed, text).at([place(r.xml)]));
         }
@@ -177,7 +178,6 @@ impl<'a> Plan<'a> {
                 {
                     causes.push(self.multiple_cause(note.rsc));
                 }
-                What::NoDevice => causes.push(self.no_device_cause()),
                 What::Limit(most) => {
                     let text = match most {
                         1 => "an instance is elsewhere already (clone-max 1)".to_owned(),

@@ -38,6 +38,9 @@ impl<'a> Plan<'a> {
                 format!("{begin}, and no instance is promoted{because}")
             }
             Verdict::Fine => match cause {
+                None if self.nodes_change(rsc) => {
+                    format!("{name} {runs} {now}, and will run on {then}")
+                }
                 None => format!("{name} {runs} {now}, as it should{}", self.promotions(rsc)),
                 Some(c) if c.code == Code::ActionPending => {
                     format!("{name} {runs} {now}; {}", c.text)
@@ -72,6 +75,13 @@ impl<'a> Plan<'a> {
                 .causes
                 .first()
                 .is_some_and(|c| !other.contains(&c.code))
+    }
+
+    /// Whether instances come or go.
+    fn nodes_change(&self, rsc: RscId) -> bool {
+        let nodes =
+            |places: Vec<Somewhere>| -> Vec<NodeId> { places.into_iter().map(|p| p.0).collect() };
+        nodes(self.places_now(rsc)) != nodes(self.places_then(rsc))
     }
 
     /// Where it will be promoted and is not yet.

@@ -43,8 +43,6 @@ pub(crate) enum What {
     Limit(i32),
     /// Without quorum nothing new is started.
     NoQuorum,
-    /// Fencing is asked for and there is no device: everything is left alone.
-    NoDevice,
     /// What it must be with does not come up.
     Held(ColId),
 }

@@ -194,12 +194,8 @@ impl<'a> Plan<'a> {
     /// A clone or bundle is fine if one instance is; each node tells about its own.
     fn explain_collective(&mut self, rsc: RscId) -> Explanation {
         let mut instances = self.instances(rsc);
-        if instances
-            .iter()
-            .any(|i| !self.rsc[*i].is(RscFlags::REMOVED))
-        {
-            instances.retain(|i| !self.rsc[*i].is(RscFlags::REMOVED));
-        }
+        // One too many counts only while it is active.
+        instances.retain(|i| !self.rsc[*i].is(RscFlags::REMOVED) || self.is_active(*i, false));
         let mut parts = Vec::new();
         for instance in &instances {
             parts.push(self.explain_resource(*instance));
@@ -231,7 +227,10 @@ impl<'a> Plan<'a> {
             }
             parts.push(inner);
         }
-        parts.retain(|p| !p.causes.iter().any(|c| c.code == Code::CloneMax));
+        let idle = |p: &Explanation| {
+            p.verdict == Verdict::Stopped && p.causes.iter().any(|c| c.code == Code::CloneMax)
+        };
+        parts.retain(|p| !idle(p));
         explanation.parts = parts;
         explanation
     }
