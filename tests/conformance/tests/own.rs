@@ -1,6 +1,9 @@
 //! Our own cases: the scheduler does what the documentation says.
 
+use cib::Cib;
 use conformance::own_cases;
+use conformance::random::Sketch;
+use scheduler::{Inputs, Subject};
 
 #[test]
 fn own_cases_are_answered_as_documented() {
@@ -43,4 +46,26 @@ fn a_wrong_answer_is_found_out() {
     );
     let order = "not in this order: stop db n1 < stop fs n1".to_owned();
     assert!(wrong.contains(&order), "{wrong:?}");
+}
+
+/// Enough for every feature of the random clusters to come up several times.
+const SEEDS: u64 = 150;
+
+#[test]
+fn random_clusters_are_explained_and_decided_alike() {
+    for seed in 0..SEEDS {
+        let text = Sketch::cold(seed).cib.to_text();
+        let cib = Cib::parse(&text, None).expect("a CIB");
+        let inputs = Inputs {
+            now: 1_780_000_000,
+            grants: None,
+        };
+        let plain = tools::graph_xml(&scheduler::simulate(&cib, &inputs));
+        let told = scheduler::explain(&cib, &inputs, &Subject::Cluster).expect("the cluster");
+        assert_eq!(tools::graph_xml(&told.transition), plain, "seed {seed}");
+        for part in &told.explanation.parts {
+            let odd = part.causes.is_empty() && part.verdict > scheduler::Verdict::Moving;
+            assert!(!odd, "seed {seed}: no reason for {}", part.headline);
+        }
+    }
 }
