@@ -31,6 +31,7 @@ mod daemon;
 mod disk;
 mod engine;
 mod frame;
+pub mod import;
 mod keys;
 mod path;
 mod seal;

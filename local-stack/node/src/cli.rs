@@ -11,7 +11,7 @@ use stack_api::{Client, ClientError, ErrorBody, ErrorCode};
 
 use crate::daemon::{self, Options};
 use crate::disk::DiskError;
-use crate::{explain, render};
+use crate::{explain, messaging, render};
 
 /// Where the distribution's agents are.
 const OCF_ROOT: &str = "/usr/lib/ocf";
@@ -48,6 +48,9 @@ enum Verb {
     Explain(explain::Explain),
     /// Stop all resources and end the daemon.
     Shutdown(Where),
+    /// Messaging between the nodes of the site.
+    #[command(subcommand)]
+    Messaging(messaging::Verb),
     /// Run an agent and note what it leaves running (the daemon does this).
     #[command(hide = true)]
     Collect {
@@ -184,6 +187,7 @@ pub(crate) fn main() -> ExitCode {
     let (place, request) = match arguments.verb {
         Verb::Daemon(arguments) => return run_daemon(arguments),
         Verb::Explain(arguments) => return explain::run(&arguments),
+        Verb::Messaging(verb) => return messaging::main(verb),
         Verb::Collect { file, action } => return executor::collect::main(&file, &action),
         Verb::Status(place) => (place, Do::Status),
         Verb::Shutdown(place) => (place, Do::Shutdown),
@@ -285,7 +289,8 @@ fn has_failures(status: &Status) -> bool {
         .any(|resource| matches!(resource.state, Blocked | Failed))
 }
 
-fn run_daemon(arguments: DaemonArguments) -> ExitCode {
+/// Logs go to standard error, from `info` on unless `RUST_LOG` says otherwise.
+pub(crate) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -295,6 +300,10 @@ fn run_daemon(arguments: DaemonArguments) -> ExitCode {
         .with_ansi(terminal)
         .with_target(false)
         .init();
+}
+
+fn run_daemon(arguments: DaemonArguments) -> ExitCode {
+    log_to_stderr();
     match start(arguments) {
         Ok(left) if left.is_empty() => ExitCode::SUCCESS,
         Ok(left) => {

@@ -11,6 +11,7 @@ mod daemon;
 mod disk;
 mod explain;
 mod guard_link;
+mod messaging;
 mod render;
 
 use std::process::ExitCode;

@@ -44,6 +44,16 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// Drops every packet to and from member `index`, without telling anybody.
+    ///
+    /// # Errors
+    /// The `ip` command's words.
+    pub(crate) fn cut(&self, index: usize) -> Result<(), String> {
+        let port = format!("p{index}");
+        run(&["ip", "-n", &self.lan(), "link", "set", &port, "nomaster"])?;
+        Ok(())
+    }
+
     /// The address of member `index`.
     pub(crate) fn address(index: usize) -> String {
         format!("10.78.0.{}", index + 1)

@@ -1,13 +1,17 @@
 //! Side-by-side measurements: Interlock and the anchor, in one run, on one machine, with the same
 //! work to do. Prints medians and ratios; with `--check` a missed goal is a failure.
 //!
-//! `bench booth` needs root (network namespaces) and installs Debian's booth if it is missing.
+//! `bench booth` and `bench messaging` need root (network namespaces) and install Debian's booth and
+//! corosync if they are missing.
 
 mod booth;
+mod drive;
 mod figures;
 mod hosts;
 mod interlock;
+mod messaging;
 mod process;
+mod rings;
 mod side_by_side;
 mod transport;
 
@@ -42,11 +46,48 @@ enum What {
     },
     /// What could carry the ring's packets: QUIC datagrams, a QUIC stream, sealed datagrams.
     Transport,
+    /// Messages, bytes, latency, failover and footprint, beside Debian's corosync.
+    Messaging {
+        /// Where the built `local-stack` is; default: beside this one.
+        #[arg(long)]
+        binaries: Option<PathBuf>,
+        /// Seconds of each load.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Seconds of doing nothing.
+        #[arg(long, default_value_t = 10)]
+        idle: u64,
+        /// Rounds of both sides; the best of each figure counts, on both.
+        #[arg(long, default_value_t = 1)]
+        rounds: usize,
+        /// Exit 1 when a goal is missed.
+        #[arg(long)]
+        check: bool,
+    },
+    /// One process of the load of `messaging` (that command starts it).
+    #[command(hide = true)]
+    Drive(drive::Drive),
 }
 
 fn main() -> ExitCode {
     let (binaries, arbitrator, full, check) = match Arguments::parse().what {
-        What::Transport => return transport(),
+        What::Transport => return said(transport::run().map(|text| (text, 0)), false),
+        What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
+        What::Messaging {
+            binaries,
+            seconds,
+            idle,
+            rounds,
+            check,
+        } => {
+            let plan = messaging::Plan {
+                binaries,
+                seconds: seconds.max(1),
+                idle: idle.max(1),
+                rounds,
+            };
+            return said(messaging::run(&plan), check);
+        }
         What::Booth {
             binaries,
             arbitrator,
@@ -75,11 +116,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn transport() -> ExitCode {
-    match transport::run() {
-        Ok(text) => {
+/// Prints what was measured, or what failed.
+fn said(result: Result<(String, usize), String>, check: bool) -> ExitCode {
+    match result {
+        Ok((text, missed)) => {
             print!("{text}");
-            ExitCode::SUCCESS
+            ExitCode::from(u8::from(check && missed > 0))
         }
         Err(error) => {
             eprintln!("bench: {error}");

@@ -12,6 +12,33 @@ pub(crate) fn resident_mb(pid: u32) -> Result<f64, String> {
     Ok(field(&status, "VmRSS:") * 1024.0 / 1e6)
 }
 
+/// Proportional share of memory in MB (10^6 bytes): shared pages are counted in parts.
+///
+/// # Errors
+/// The process is gone or its entry unreadable.
+pub(crate) fn pss_mb(pid: u32) -> Result<f64, String> {
+    let rollup = read(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(field(&rollup, "Pss:") * 1024.0 / 1e6)
+}
+
+/// Nanoseconds of processor time so far, summed over all threads.
+///
+/// # Errors
+/// The process is gone or its entry unreadable.
+pub(crate) fn processor_ns(pid: u32) -> Result<u64, String> {
+    let mut sum = 0;
+    let tasks = format!("/proc/{pid}/task");
+    for task in fs::read_dir(&tasks)
+        .map_err(|error| format!("{tasks}: {error}"))?
+        .flatten()
+    {
+        let times = read(task.path().join("schedstat"))?;
+        let first = times.split_whitespace().next();
+        sum += first.and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(sum)
+}
+
 /// Voluntary context switches so far, summed over all threads.
 ///
 /// # Errors
