@@ -30,6 +30,8 @@ pub(crate) struct Record {
     entries: Vec<Entry>,
     refused: BTreeSet<u64>,
     standby: Vec<u16>,
+    /// Sites whose claim is on hold.
+    held_up: BTreeSet<u16>,
     requests: u64,
     /// Each site's last claim: when, which term, until when.
     last: BTreeMap<u16, (Mono, u64, Mono)>,
@@ -49,6 +51,22 @@ impl Record {
         };
         if let Some(bridge) = self.bridge(at, site, claim, alive.plus(lease), lease) {
             self.entries.push(bridge);
+        }
+        if claim.hold != self.held_up.contains(&site) {
+            if claim.hold {
+                self.held_up.insert(site);
+            } else {
+                self.held_up.remove(&site);
+            }
+            let on = claim.hold;
+            self.add(
+                at,
+                Event::Hold {
+                    ticket: 0,
+                    site,
+                    on,
+                },
+            );
         }
         let until = claim.until.map(|until| until.0);
         self.add(
@@ -240,7 +258,13 @@ impl Record {
     }
 
     /// The whole history: what was recorded, and the lives that the witness saw.
-    pub(crate) fn history(&self, settings: &Settings, lives: &[Instance]) -> History {
+    /// `late`: by how much a busy machine may have held everything back.
+    pub(crate) fn history(
+        &self,
+        settings: &Settings,
+        lives: &[Instance],
+        late: Duration,
+    ) -> History {
         let now = Mono::now();
         let mut entries = self.entries.clone();
         for life in lives {
@@ -284,16 +308,16 @@ impl Record {
         }
         entries.sort_by_key(|entry| entry.at);
         History {
-            setup: setup(settings),
+            setup: setup(settings, late),
             entries,
         }
     }
 }
 
-fn setup(settings: &Settings) -> Setup {
+fn setup(settings: &Settings, late: Duration) -> Setup {
     let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
     // A renewal comes after a third to half of the lease; the sample may miss the last one.
-    let room = settings.lease / 2 + LOOK_ROOM;
+    let room = settings.lease / 2 + LOOK_ROOM + late;
     Setup {
         sites: SITES.map(str::to_owned).into(),
         tickets: vec![TicketSetup {
@@ -302,7 +326,7 @@ fn setup(settings: &Settings) -> Setup {
             stop_budget_ns: nanos(settings.stop_budget + room),
             liveness_bound_ns: nanos(3 * (settings.lease + settings.acquire_after)),
         }],
-        kill_after_thaw_ns: nanos(KILL_AFTER_RESUME_MAX),
+        kill_after_thaw_ns: nanos(KILL_AFTER_RESUME_MAX + late),
     }
 }
 
@@ -339,6 +363,7 @@ mod tests {
             term: 1,
             until: Some(Mono(until)),
             standby: false,
+            hold: false,
         };
         // The agent was alive, or ended, until `alive`; the next lease seen ends at `until`.
         let judged = |alive, until, disowned| {
@@ -348,7 +373,7 @@ mod tests {
                 record.disowned(Mono(1_100), &claim(1_090));
             }
             record.claim(Mono(1_200), &claim(until), Mono(alive), lease);
-            oracle::check(&record.history(&settings, &[])).is_empty()
+            oracle::check(&record.history(&settings, &[], Duration::ZERO)).is_empty()
         };
         assert!(judged(1_200, 1_290, false), "alive and only not looked at");
         assert!(judged(1_050, 1_249, false), "resumed before the end");
@@ -366,10 +391,10 @@ mod tests {
             ..Settings::default()
         };
         let good = [life("berlin", 1, 0, 100), life("paris", 2, 101, 200)];
-        let history = Record::default().history(&settings, &good);
+        let history = Record::default().history(&settings, &good, Duration::ZERO);
         assert!(oracle::check(&history).is_empty());
         let bad = [life("berlin", 1, 0, 100), life("paris", 2, 50, 200)];
-        let history = Record::default().history(&settings, &bad);
+        let history = Record::default().history(&settings, &bad, Duration::ZERO);
         assert!(!oracle::check(&history).is_empty());
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Claim {
     /// The end of its lease on the witness's clock; `None` for a manual ticket.
     pub(crate) until: Option<Mono>,
     pub(crate) standby: bool,
+    /// On hold, agreed by a majority: its lease may run out and go on.
+    pub(crate) hold: bool,
 }
 
 /// The latest answer of each member.
@@ -161,5 +163,6 @@ pub(crate) fn claim(look: &Look, ticket: &str) -> Option<Claim> {
             .unwrap_or(0),
         until,
         standby: ticket.standby,
+        hold: ticket.hold.as_ref().is_some_and(|hold| hold.agreed),
     })
 }

@@ -276,13 +276,14 @@ impl Run {
                 .push(format!("the store accepted {stale} stale writes"));
         }
         for (site, span) in &verdict.after_resume {
-            if *span > KILL_AFTER_RESUME_MAX {
+            if *span > KILL_AFTER_RESUME_MAX + world.stretched {
                 let span = Human(*span);
                 self.failures
                     .push(format!("{site} went on for {span} after it was resumed"));
             }
         }
-        let history = world.record.history(&world.settings, &lives);
+        let late = world.stretched;
+        let history = world.record.history(&world.settings, &lives, late);
         for violation in oracle::check(&history).list() {
             self.failures.push(format!("oracle: {violation}"));
         }
