@@ -51,6 +51,11 @@ impl Log {
         true
     }
 
+    /// How many numbers take room.
+    pub(crate) fn kept(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn get(&self, seq: u64) -> Option<&Arc<Chunk>> {
         if seq <= self.dropped {
             return None;

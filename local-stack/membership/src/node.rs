@@ -547,6 +547,16 @@ impl Node {
         self.ring.view.id == view && self.ring.log.holds(seq)
     }
 
+    /// The last number of the view that was handed to the application. For checkers.
+    pub fn delivered(&self) -> u64 {
+        self.ring.delivered
+    }
+
+    /// Sequence numbers whose messages are kept. For checkers.
+    pub fn kept(&self) -> usize {
+        self.ring.log.kept()
+    }
+
     /// Counters and the causes of the last gatherings.
     pub fn status(&self) -> &Status {
         &self.status

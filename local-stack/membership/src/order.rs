@@ -21,6 +21,9 @@ use crate::message::{Chunk, Guarantee};
 /// Most numbers in one grant: keeps one busy sender from taking the whole window at once.
 const GRANT_MAX: u64 = 64;
 
+/// Room in the window below which nothing is granted while more than that is wanted.
+const GRANT_LEAST: u64 = 32;
+
 /// One grant: to whom, how many it had before, the first number, how many.
 pub(crate) type Grant = (NodeId, u64, u64, u64);
 
@@ -99,9 +102,20 @@ impl Sequencer {
     }
 
     /// New grants, as far as the window goes, in turn.
+    ///
+    /// A window that opens by a number or two is left alone until more of it is open: one packet for
+    /// each number would cost more than what it carries.
     pub(crate) fn assign(&mut self, window: u64) -> Vec<Grant> {
         let mut grants = Vec::new();
         let limit = self.stable() + window;
+        let wanted: u64 = self
+            .askers
+            .iter()
+            .map(|asker| asker.wanted - asker.granted)
+            .sum();
+        if limit.saturating_sub(self.last) < wanted.min(GRANT_LEAST).min(window / 4) {
+            return grants;
+        }
         let count = self.askers.len();
         let mut idle = 0;
         while idle < count && self.last < limit {
@@ -145,6 +159,10 @@ pub(crate) struct Ring {
     pub(crate) acked: u64,
     /// Whom to ask next for what is missing.
     pub(crate) nack_turn: usize,
+    /// What we held when we began to wait for what is missing.
+    pub(crate) nack_have: u64,
+    /// How many numbers we have asked for.
+    pub(crate) requested: u64,
 }
 
 impl Ring {
@@ -159,6 +177,8 @@ impl Ring {
             delivered: 0,
             acked: 0,
             nack_turn: 0,
+            nack_have: 0,
+            requested: 0,
         }
     }
 

@@ -138,9 +138,14 @@ impl Node {
         if self.sender.wanted() == before {
             return;
         }
+        let wanted = self.sender.wanted();
+        let (owed, news) = (
+            self.ring.requested.saturating_sub(self.sender.granted()),
+            wanted - self.ring.requested.min(wanted),
+        );
         if self.ring.sequencer.is_some() {
             self.hand_out(now);
-        } else {
+        } else if owed < ACK_EVERY || news >= ACK_EVERY {
             self.request(now);
         }
     }
@@ -150,6 +155,7 @@ impl Node {
         if wanted == granted || self.ring.sequencer.is_some() {
             return;
         }
+        self.ring.requested = wanted;
         let (view, have) = (self.ring.view.id, self.acknowledgeable());
         self.send(
             view.coordinator,
@@ -189,10 +195,7 @@ impl Node {
                     .arm(Timer::Ack, now.after(self.config.nack_after()));
             }
         }
-        if self.ring.high > self.ring.log.have() {
-            self.timers
-                .arm(Timer::Nack, now.after(self.config.nack_after()));
-        }
+        self.watch_for_gap(now);
     }
 
     /// What we may tell to hold: without gap, and not further ahead of the application than the
@@ -251,9 +254,15 @@ impl Node {
         self.ring.note_stable(stable.min(self.ring.log.have()));
         self.ring.high = self.ring.high.max(high);
         self.ring.trim();
-        if self.ring.high > self.ring.log.have() {
+        self.watch_for_gap(now);
+    }
+
+    /// Numbers that we have heard of and do not hold are asked for, unless they come by themselves.
+    fn watch_for_gap(&mut self, now: Time) {
+        if self.ring.high > self.ring.log.have() && self.timers.due_at(Timer::Nack).is_none() {
+            self.ring.nack_have = self.ring.log.have();
             self.timers
-                .arm(Timer::Nack, now.after(self.config.nack_after()));
+                .set(Timer::Nack, now.after(self.config.nack_after()));
         }
     }
 
@@ -275,6 +284,11 @@ impl Node {
 
     pub(crate) fn ask_for_missing(&mut self, now: Time) {
         if self.frozen || self.ring.high <= self.ring.log.have() {
+            return;
+        }
+        // What holds no gap up comes: a busy sender has not sent yet what it has numbers for.
+        if self.ring.log.have() > self.ring.nack_have {
+            self.watch_for_gap(now);
             return;
         }
         let (view, me) = (self.ring.view.id, self.config.me);

@@ -94,6 +94,9 @@ pub fn choose(random: &mut Random, swarm: &Swarm) -> Kind {
 /// How late a very late packet may come.
 pub const LATE_MAX: Duration = Duration::from_secs(3);
 
+/// How late a straggler may come: detection and a view change.
+pub const STRAGGLE_MAX: Duration = Duration::from_millis(500);
+
 /// How long a pause or a crash lasts: often just around the detection time, where it is delicate.
 pub fn outage(random: &mut Random) -> Duration {
     match random.below(3) {

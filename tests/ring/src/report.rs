@@ -23,6 +23,10 @@ pub struct Report {
     pub late: u64,
     /// Nodes that crashed in the middle of a step of a view change.
     pub step_crashes: u64,
+    /// Cuts of the network in the middle of such a step.
+    pub step_cuts: u64,
+    /// Such steps that came again when they were long over.
+    pub step_repeats: u64,
     /// Messages refused because the queue was full.
     pub full_queues: u64,
     /// Nodes with a slow application.
@@ -51,6 +55,8 @@ impl Report {
         self.duplicated += other.duplicated;
         self.late += other.late;
         self.step_crashes += other.step_crashes;
+        self.step_cuts += other.step_cuts;
+        self.step_repeats += other.step_repeats;
         self.full_queues += other.full_queues;
         self.slow_nodes += other.slow_nodes;
         for (sum, more) in self.faults.iter_mut().zip(other.faults) {
@@ -65,7 +71,7 @@ impl fmt::Display for Report {
         writeln!(
             out,
             "{} events, {} deliveries, {} views installed; {} packets ({} lost, {} doubled, {} very \
-             late), {} crashes in mid-step, {} full \
+             late), {} crashes, {} cuts and {} late repetitions in mid-step, {} full \
              queues, {} slow nodes",
             self.events,
             self.deliveries,
@@ -75,6 +81,8 @@ impl fmt::Display for Report {
             self.duplicated,
             self.late,
             self.step_crashes,
+            self.step_cuts,
+            self.step_repeats,
             self.full_queues,
             self.slow_nodes
         )?;

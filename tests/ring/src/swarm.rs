@@ -17,8 +17,15 @@ pub struct Swarm {
     pub delay: (Duration, Duration),
     /// Packets that come very late, up to [`crate::nemesis::LATE_MAX`], per 100,000.
     pub late: u64,
+    /// Packets that come late, about as late as a view change takes, per 100,000: what was sent in a
+    /// view arrives when its members have told each other what they hold.
+    pub straggle: u64,
     /// Crashes of a node while it sends a step of a view change, per mille.
     pub step_crash: u64,
+    /// Cuts of the network while a node sends such a step, per mille.
+    pub step_cut: u64,
+    /// Such steps that come once more when they are long over, per mille.
+    pub step_again: u64,
     /// Between two faults of the kinds below, on average.
     pub fault_every: Duration,
     /// Weights of the kinds, in the order of [`crate::nemesis::Kind`].
@@ -77,8 +84,23 @@ impl Swarm {
             } else {
                 0
             },
+            straggle: if random.chance(400) {
+                1 + random.below(15_000)
+            } else {
+                0
+            },
             step_crash: if random.chance(300) {
                 1 + random.below(50)
+            } else {
+                0
+            },
+            step_cut: if random.chance(500) {
+                1 + random.below(150)
+            } else {
+                0
+            },
+            step_again: if random.chance(500) {
+                1 + random.below(700)
             } else {
                 0
             },

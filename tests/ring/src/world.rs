@@ -10,7 +10,8 @@ use membership::{
 
 use crate::nemesis::{self, Cuts, KINDS, Kind};
 use crate::oracle::{
-    MessageId, SameOrder, Seen, SelfDelivery, StoredEverywhere, VirtualSynchrony, settled,
+    MessageId, Promises, SameOrder, SameProcess, Seen, SelfDelivery, StoredEverywhere,
+    VirtualSynchrony, settled,
 };
 use crate::random::Random;
 use crate::report::Report;
@@ -20,6 +21,9 @@ use crate::swarm::Swarm;
 const CONVERGENCE_WITHIN: Duration = Duration::from_secs(60);
 /// Events between two clearings of what the oracles need no more.
 const FORGET_EVERY: u64 = 200_000;
+/// Numbers that a node may keep beside twice its window: what its application has not taken yet, and
+/// what came ahead of a gap.
+const KEPT_BESIDE: u64 = 600;
 
 enum Event {
     Packet {
@@ -41,6 +45,8 @@ enum Event {
     Wake {
         node: usize,
     },
+    /// All cuts heal.
+    Mend,
     HealPair {
         one: usize,
         other: usize,
@@ -77,6 +83,10 @@ pub struct World {
     self_delivery: SelfDelivery,
     virtual_synchrony: VirtualSynchrony,
     stored_everywhere: StoredEverywhere,
+    same_process: SameProcess,
+    promises: Promises,
+    /// A breach seen while packets were being sent.
+    breach: Option<String>,
     /// What happened.
     pub report: Report,
 }
@@ -102,6 +112,9 @@ impl World {
             self_delivery: SelfDelivery::default(),
             virtual_synchrony: VirtualSynchrony::default(),
             stored_everywhere: StoredEverywhere::default(),
+            same_process: SameProcess::default(),
+            promises: Promises::default(),
+            breach: None,
             report: Report::default(),
             swarm,
         };
@@ -131,6 +144,8 @@ impl World {
 
     fn fresh(&mut self, index: usize, process: u64) -> Node {
         let nodes: NodeSet = (0..self.swarm.nodes).map(NodeId).collect();
+        self.stored_everywhere.lives(process, NodeId(index as u32));
+        self.same_process.lives(process, self.now);
         let mut config = Config::lan(NodeId(index as u32), nodes);
         config.window = self.swarm.window;
         let mut node = Node::new(config, process, self.now);
@@ -205,6 +220,9 @@ impl World {
         let Some(Reverse((time, _, slot))) = self.events.pop() else {
             return Err("nothing is left to happen".to_owned());
         };
+        if let Some(breach) = self.breach.take() {
+            return Err(breach);
+        }
         self.now = time;
         self.report.events += 1;
         let Some(event) = self.slab[slot].take() else {
@@ -229,7 +247,10 @@ impl World {
                     let (now, from) = (self.now, NodeId(from as u32));
                     self.report
                         .mix(time.0 ^ (to as u64) << 56 ^ u64::from(from.0) << 48);
+                    let process = envelope.incarnation;
                     self.nodes[to].handle_packet(now, from, envelope);
+                    self.same_process.see(now, &self.nodes[to], from, process)?;
+                    self.bounded(to)?;
                     self.settle(to);
                     return self.take(to);
                 }
@@ -258,6 +279,7 @@ impl World {
             }
             Event::Fault => self.fault(),
             Event::Wake { node } => self.restart(node),
+            Event::Mend => self.cuts.heal(),
             Event::HealPair { one, other } => self.cuts.set_both(one, other, false),
         }
         Ok(())
@@ -281,9 +303,15 @@ impl World {
         while let Some((to, envelope)) = self.nodes[index].poll_packet() {
             let to = to.0 as usize;
             self.report.packets += 1;
+            let (process, packet) = (envelope.incarnation, &envelope.packet);
+            if let Err(breach) = self.promises.sends(process, &self.nodes[index], packet) {
+                self.breach.get_or_insert(breach);
+            }
             if self.crashes_in_step(index, &envelope.packet) {
                 return;
             }
+            self.cut_in_step(&envelope.packet);
+            self.comes_again(index, to, &envelope);
             if !self.cuts.passes(index, to) || self.random.chance(self.swarm.loss) {
                 self.report.lost += 1;
                 continue;
@@ -318,16 +346,53 @@ impl World {
         }
     }
 
+    /// No member keeps more than its window and the backlog of its application, however slow.
+    fn bounded(&self, index: usize) -> Result<(), String> {
+        let (held, most) = (
+            self.nodes[index].kept(),
+            self.swarm.window * 2 + KEPT_BESIDE,
+        );
+        if held as u64 > most {
+            return Err(format!(
+                "node {index} keeps {held} numbers, {most} were to be the most"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Does the network fall apart while the node sends this?
+    fn cut_in_step(&mut self, packet: &Packet) {
+        if !is_step(packet) || !self.faulty || !self.random.chance(self.swarm.step_cut) {
+            return;
+        }
+        self.report.step_cuts += 1;
+        let mask = self.random.bits();
+        self.cuts.split(mask);
+        let span = nemesis::outage(&mut self.random);
+        let at = self.now.after(span);
+        self.at(at, Event::Mend);
+    }
+
+    /// A step of a view change comes again when it is long over.
+    fn comes_again(&mut self, from: usize, to: usize, envelope: &Envelope) {
+        if !is_step(&envelope.packet) || !self.faulty || !self.random.chance(self.swarm.step_again)
+        {
+            return;
+        }
+        self.report.step_repeats += 1;
+        let most = if self.random.chance(500) {
+            nemesis::LATE_MAX
+        } else {
+            nemesis::STRAGGLE_MAX / 4
+        };
+        let delay = self.random.between(Duration::ZERO, most);
+        let (at, envelope) = (self.now.after(delay), envelope.clone());
+        self.at(at, Event::Packet { from, to, envelope });
+    }
+
     /// Does the node die while it sends this? What it had still to send is gone with it.
     fn crashes_in_step(&mut self, index: usize, packet: &Packet) -> bool {
-        let step = matches!(
-            packet,
-            Packet::Propose { .. }
-                | Packet::Plan { .. }
-                | Packet::Recovered { .. }
-                | Packet::Install { .. }
-        );
-        if !step || !self.faulty || !self.random.chance(self.swarm.step_crash) {
+        if !is_step(packet) || !self.faulty || !self.random.chance(self.swarm.step_crash) {
             return false;
         }
         self.report.step_crashes += 1;
@@ -348,6 +413,11 @@ impl World {
         if self.faulty && self.random.below(100_000) < self.swarm.late {
             self.report.late += 1;
             let delay = self.random.between(Duration::ZERO, nemesis::LATE_MAX);
+            return self.now.after(delay);
+        }
+        if self.faulty && self.random.below(100_000) < self.swarm.straggle {
+            self.report.late += 1;
+            let delay = self.random.between(Duration::ZERO, nemesis::STRAGGLE_MAX);
             return self.now.after(delay);
         }
         let (least, most) = self.swarm.delay;
@@ -450,6 +520,7 @@ impl World {
         let process = self.hosts[index].process;
         self.same_order.see(process, &seen)?;
         self.self_delivery.see(process, &seen)?;
+        self.promises.see(process, &self.nodes[index], &seen)?;
         self.virtual_synchrony.see(process, &seen)?;
         let (nodes, hosts) = (&self.nodes, &self.hosts);
         self.stored_everywhere
@@ -522,6 +593,7 @@ impl World {
         self.same_order.forget_before(oldest);
         self.virtual_synchrony.forget_before(oldest);
         self.stored_everywhere.forget_before(oldest);
+        self.same_process.forget_before(oldest);
     }
 
     /// The last causes of view changes at each node, for people.
@@ -552,6 +624,17 @@ impl World {
             }
         }
     }
+}
+
+/// A packet that moves a view change on.
+fn is_step(packet: &Packet) -> bool {
+    matches!(
+        packet,
+        Packet::Propose { .. }
+            | Packet::Plan { .. }
+            | Packet::Recovered { .. }
+            | Packet::Install { .. }
+    )
 }
 
 fn everybody_holds(nodes: &[Node], hosts: &[Host], view: ViewId, seq: u64) -> Result<(), String> {

@@ -2,7 +2,9 @@
 //! what it needs; a breach is a sentence.
 
 mod convergence;
+mod promises;
 mod same_order;
+mod same_process;
 mod self_delivery;
 mod stored_everywhere;
 mod virtual_synchrony;
@@ -10,7 +12,9 @@ mod virtual_synchrony;
 use membership::{Guarantee, NodeSet, View, ViewId};
 
 pub use convergence::settled;
+pub use promises::Promises;
 pub use same_order::SameOrder;
+pub use same_process::SameProcess;
 pub use self_delivery::SelfDelivery;
 pub use stored_everywhere::StoredEverywhere;
 pub use virtual_synchrony::VirtualSynchrony;
