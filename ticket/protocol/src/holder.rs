@@ -350,7 +350,7 @@ impl Participant {
                 return self.stop_leftover(t, term);
             }
             Holding::Recalling { again_at } if now >= *again_at => return self.recall(t),
-            Holding::None => return self.end_hold(t),
+            Holding::None => return self.disown(t),
             _ => return,
         };
         if held.lapsed {
@@ -375,20 +375,31 @@ impl Participant {
         }
     }
 
-    /// A hold whose holder lost its lease before the hold was agreed, or its memory of it: nobody
-    /// else can end it.
-    fn end_hold(&mut self, t: usize) {
+    /// What the register says of this site and this site is not, and nobody but its owner can end:
+    /// a hold whose holder lost its lease before the hold was agreed, or its memory of it; a manual
+    /// ticket that was revoked after its holder had lost its memory.
+    fn disown(&mut self, t: usize) {
         let ticket = &self.tickets[t];
         let mine = |value: &&Value| {
-            let held = value.owner == self.me && value.is_held() && !value.class.is_manual();
-            held && value.hold.is_some()
+            let endless = if value.class.is_manual() {
+                value.phase == Phase::Revoking
+            } else {
+                value.hold.is_some()
+            };
+            value.owner == self.me && value.is_held() && endless
         };
         let Some(value) = ticket.known_value().filter(mine) else {
             return;
         };
-        if self.is_site && self.memory.voting && value.term > ticket.acceptor.record.resigned {
-            let term = value.term;
+        let (term, resigned) = (value.term, ticket.acceptor.record.resigned);
+        if !self.is_site || !self.memory.voting {
+            return;
+        }
+        if term > resigned {
             self.stop_leftover(t, term);
+        } else {
+            // It was stopped before its release was begun, by a run that did not finish it.
+            self.leftover_quiet(t, term);
         }
     }
 
@@ -452,6 +463,12 @@ impl Participant {
 
     /// Stops what may run of a term that is over, and releases the term once that is confirmed.
     pub(crate) fn stop_leftover(&mut self, t: usize, term: Term) {
+        // A cluster refuses orders of a lower term than it knows, and this member may have lost the
+        // memory of a higher one: whatever was heard of meanwhile counts, each time it is ordered.
+        let ticket = &self.tickets[t];
+        let term = term
+            .max(ticket.acceptor.record.max_term)
+            .max(ticket.known_place().0);
         let stop = self.next_stop(t);
         let again_at = Time::NEVER;
         self.tickets[t].holding = Holding::Leftover {

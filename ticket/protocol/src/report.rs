@@ -164,12 +164,13 @@ impl Participant {
         self.leftover_quiet(t, term);
     }
 
-    /// Nothing of an old term runs here any more: if the register still names it, hand it back.
-    fn leftover_quiet(&mut self, t: usize, term: Term) {
+    /// Nothing up to a term that is over runs here any more: if the register still names such a
+    /// term of this site, hand it back.
+    pub(crate) fn leftover_quiet(&mut self, t: usize, term: Term) {
         self.tickets[t].holding = Holding::None;
         let me = self.me;
         let own = self.tickets[t].known_value();
-        let Some(own) = own.filter(|own| own.owner == me && own.term == term) else {
+        let Some(own) = own.filter(|own| own.owner == me && own.term <= term) else {
             return;
         };
         if !own.is_held() || (own.class.is_manual() && own.phase != Phase::Revoking) {
@@ -179,7 +180,7 @@ impl Participant {
             Phase::Moving(transfer) => Some(transfer),
             _ => None,
         };
-        let revoked = own.phase == Phase::Revoking;
+        let (term, revoked) = (own.term, own.phase == Phase::Revoking);
         self.release(
             t,
             Releasing {
@@ -308,9 +309,8 @@ impl Participant {
             _ => {
                 if !quiet {
                     // Whatever runs, no lease of this site covers it.
-                    let heard = self.tickets[t].known_place().0;
-                    let highest = self.tickets[t].acceptor.record.max_term.max(heard);
-                    let term = old.unwrap_or(highest).max(highest);
+                    let heard = self.tickets[t].known_place().0.max(highest);
+                    let term = old.unwrap_or(heard);
                     if term == Term::NONE && !self.memory.voting {
                         // It cannot be named before the memory is back.
                         return self.recall_later(t);

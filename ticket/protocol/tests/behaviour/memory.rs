@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::world::*;
-use ticket_protocol::{Command, Outcome, PhaseKind, Restored, TicketConfig, Voting, Why};
+use ticket_protocol::{
+    ClusterReport, Command, Outcome, PhaseKind, Restored, TicketConfig, Voting, Why,
+};
 
 fn granted() -> World {
     let mut world = World::new(auto());
@@ -136,6 +138,60 @@ fn all_restart() {
     assert!(world.running().is_some(), "{}", world.story());
 }
 
+/// The ticket is on hold at A, agreed.
+fn hold(world: &mut World) {
+    let term = world.terms[world.terms.len() - 1];
+    let reason = "maintenance".to_owned();
+    let report = ClusterReport::Hold {
+        ticket: ticket(),
+        term,
+        on: true,
+        reason,
+    };
+    world.report(A, report);
+    world.run_for(secs(1));
+    assert!(world.nodes[0].site.hold, "{}", world.story());
+}
+
+/// A's disk dies while its ticket is on hold. Everything is stopped, and its release begun, when A
+/// dies again, before it had read back that the ticket was its own. Nobody else can end the hold.
+#[test]
+fn a_hold_is_ended_by_an_owner_that_began_its_release_without_a_memory() {
+    let mut world = granted();
+    hold(&mut world);
+    world.lose_disk(A);
+    world.run_for(secs(3));
+    assert_ne!(world.view(A).voting, Voting::Yes, "{}", world.story());
+    assert_eq!(world.running(), None, "{}", world.story());
+    world.restart(A);
+    world.run_for(secs(90));
+    assert!(world.running().is_some(), "{}", world.story());
+    assert_eq!(world.view(B).tickets[0].hold, None, "{}", world.story());
+}
+
+/// A runs its second term, on hold, when it comes back with a disk from the time of the first, and
+/// what runs is no longer known to the guard. The stack obeys no order of the old term.
+#[test]
+fn what_runs_is_stopped_also_under_a_term_that_was_forgotten() {
+    let mut world = granted();
+    let old = world.nodes[0].disk.clone();
+    let id = world.revoke(B, secs(20));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    let id = world.grant(A, A);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    hold(&mut world);
+    world.nodes[0].site.unguarded = true;
+    world.isolate(A);
+    world.nodes[0].disk = old;
+    world.restart(A);
+    world.run_for(secs(1));
+    world.heal();
+    world.run_for(secs(90));
+    assert_ne!(world.running(), None, "{}", world.story());
+    assert_eq!(world.terms.len(), 3, "{}", world.story());
+    assert_eq!(world.view(B).tickets[0].hold, None, "{}", world.story());
+}
+
 fn manual() -> World {
     let mut world = World::new(vec![TicketConfig::manual("db")]);
     let id = world.grant(A, A);
@@ -175,6 +231,21 @@ fn a_manual_ticket_is_never_taken_over() {
 #[test]
 fn a_manual_ticket_is_granted_elsewhere_after_its_release() {
     let mut world = manual();
+    let id = world.revoke(B, secs(10));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    let id = world.grant(ARB, B);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    assert_eq!(world.running(), Some(B));
+}
+
+/// Its holder lost its memory and runs nothing any more: it says so when the ticket is revoked.
+#[test]
+fn a_manual_ticket_is_revoked_although_its_holder_forgot_it() {
+    let mut world = manual();
+    world.lose_disk(A);
+    world.run_for(secs(60));
+    assert_eq!(world.view(A).voting, Voting::Yes, "{}", world.story());
+    assert_eq!(world.running(), None, "{}", world.story());
     let id = world.revoke(B, secs(10));
     assert!(done(&world.run_while_pending(id)), "{}", world.story());
     let id = world.grant(ARB, B);

@@ -35,6 +35,10 @@ enum Input {
 pub(crate) struct Site {
     pub(crate) running: Option<Term>,
     pub(crate) deadline: Option<Time>,
+    /// The highest term that it was ordered anything of: it refuses to stop for a lower one.
+    pub(crate) knows: Term,
+    /// The guard holds no deadline any more, whatever runs.
+    pub(crate) unguarded: bool,
     pub(crate) hold: bool,
     pub(crate) stop_fails: bool,
     pub(crate) stop_hangs: bool,
@@ -153,13 +157,19 @@ impl World {
         for other in 0..self.nodes.len() {
             let other = MemberId(other as u16);
             if other != id && !self.cuts.contains(&(id, other)) {
-                let now = self.now;
-                if let Some(p) = &mut self.nodes[usize::from(id.0)].participant {
-                    p.handle_connected(now, other);
-                }
-                self.drain(id);
+                self.connect(id, other);
+                self.connect(other, id);
             }
         }
+    }
+
+    /// The link of one member to another is up.
+    fn connect(&mut self, of: MemberId, to: MemberId) {
+        let now = self.now;
+        if let Some(p) = &mut self.nodes[usize::from(of.0)].participant {
+            p.handle_connected(now, to);
+        }
+        self.drain(of);
     }
 
     pub(crate) fn crash(&mut self, id: MemberId) {
@@ -416,6 +426,7 @@ impl World {
                 if result.is_ok() {
                     site.running = Some(term);
                     site.deadline = deadline;
+                    site.knows = site.knows.max(term);
                 }
                 ClusterReport::Granted {
                     ticket,
@@ -429,7 +440,8 @@ impl World {
                 if site.stop_hangs {
                     return;
                 }
-                let result = refuse(site.stop_fails, "busy");
+                let result = refuse(site.stop_fails || term < site.knows, "busy");
+                site.knows = site.knows.max(term);
                 if result.is_ok() {
                     site.running = None;
                 }
@@ -451,6 +463,7 @@ impl World {
             ClusterCommand::Recall { ticket } => {
                 let held = site
                     .running
+                    .filter(|_| !site.unguarded)
                     .map(|term| (term, site.deadline.unwrap_or(Time::NEVER)));
                 let quiet = site.running.is_none();
                 ClusterReport::Recalled {
