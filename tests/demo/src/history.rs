@@ -216,7 +216,15 @@ impl Record {
                 ask,
             },
         );
-        self.add(Mono::now(), Event::Answered { request, answer });
+        let term = 0;
+        self.add(
+            Mono::now(),
+            Event::Answered {
+                request,
+                answer,
+                term,
+            },
+        );
     }
 
     /// The claim under which a life began. A look sees it a little after the service is up; what it

@@ -37,7 +37,7 @@ struct Cell {
 struct Revoked {
     asked: Nanos,
     done: Nanos,
-    /// Agreed only: the holder may go on under this term or an older one until it hears of it.
+    /// Agreed only: this term, or an older one, may run until its holder hears of it.
     may_run: u64,
 }
 
@@ -132,10 +132,14 @@ impl Acknowledged {
                     since,
                 });
             }
-            Event::Answered { request, answer } => {
+            Event::Answered {
+                request,
+                answer,
+                term,
+            } => {
                 if let Some(index) = self.open.iter().position(|one| one.request == request) {
                     let one = self.open.remove(index);
-                    self.answered(entry.at, one, answer, violations);
+                    self.answered(entry.at, one, (answer, term), violations);
                 }
             }
             _ => {}
@@ -191,13 +195,19 @@ impl Acknowledged {
         });
     }
 
-    fn answered(&mut self, at: Nanos, one: Open, answer: Answer, violations: &mut Violations) {
+    fn answered(
+        &mut self,
+        at: Nanos,
+        one: Open,
+        (answer, term): (Answer, u64),
+        violations: &mut Violations,
+    ) {
         match answer {
             Answer::Refused => {}
             Answer::Unknown => self.unknown(one),
-            Answer::Agreed => self.revoke_agreed(at, one),
+            Answer::Agreed => self.revoke_agreed(at, one, term),
             Answer::Done => match one.ask {
-                Ask::Revoke => self.revoke_done(at, one, violations),
+                Ask::Revoke => self.revoke_done(at, one, term, violations),
                 Ask::Grant { to } => {
                     self.regranted(one);
                     let cell = self.cells.cell(one.ticket, to);
@@ -234,12 +244,10 @@ impl Acknowledged {
         granted || self.open.iter().any(later) || self.unknown.iter().any(later)
     }
 
-    fn revoke_agreed(&mut self, at: Nanos, one: Open) {
+    fn revoke_agreed(&mut self, at: Nanos, one: Open, may_run: u64) {
         if one.ask != Ask::Revoke || self.replaced(one) {
             return;
         }
-        let row = self.cells.row(one.ticket);
-        let may_run = row.iter().map(|cell| cell.term).max().unwrap_or(0);
         let asked = one.since;
         self.revoked[usize::from(one.ticket)] = Some(Revoked {
             asked,
@@ -248,12 +256,14 @@ impl Acknowledged {
         });
     }
 
-    fn revoke_done(&mut self, at: Nanos, one: Open, violations: &mut Violations) {
+    fn revoke_done(&mut self, at: Nanos, one: Open, term: u64, violations: &mut Violations) {
         if self.replaced(one) {
             return;
         }
         let row = self.cells.row(one.ticket);
+        // A forced grant counts also where its site never came to claim it.
         let epoch = row.iter().map(|cell| epoch_of(cell.term)).max();
+        let epoch = epoch.max(Some(epoch_of(term)));
         for (site, cell) in row.iter().enumerate() {
             if Some(epoch_of(cell.term)) != epoch {
                 // Left behind by a forced grant: the operator's own doing.

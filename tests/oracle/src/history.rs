@@ -173,6 +173,9 @@ pub enum Event {
         request: u64,
         /// The outcome.
         answer: Answer,
+        /// The term that the answer is about, where it names one; else 0.
+        #[serde(default)]
+        term: u64,
     },
     /// A member's acceptor state for a ticket is on disk.
     Stored {

@@ -81,7 +81,9 @@ impl OneOwner {
                 ticket,
                 ask,
             } => self.asked(entry.at, request, ticket, ask),
-            Event::Answered { request, answer } => {
+            Event::Answered {
+                request, answer, ..
+            } => {
                 self.answered(entry.at, request, answer, violations);
             }
             _ => {}

@@ -97,6 +97,7 @@ fn done(request: u64) -> Event {
     Event::Answered {
         request,
         answer: Answer::Done,
+        term: 0,
     }
 }
 
@@ -277,7 +278,11 @@ fn a_term_that_does_not_grow_is_caught() {
 
 #[test]
 fn a_revoked_ticket_that_comes_back_is_caught() {
-    let told = |request, answer| Event::Answered { request, answer };
+    let told = |request, answer| Event::Answered {
+        request,
+        answer,
+        term: 0,
+    };
     let mut events = vec![
         (0, held(0, 1, 10)),
         (1, asked(1, Ask::Grant { to: 1 })),
@@ -308,10 +313,31 @@ fn a_revoked_ticket_that_comes_back_is_caught() {
 }
 
 #[test]
+fn a_revoke_of_a_forced_grant_says_nothing_of_who_was_left_behind() {
+    let mut events = vec![
+        (0, held(0, 1, 10)),
+        (0, started(0, 1)),
+        (2, asked(2, Ask::Revoke)),
+        (4, done(2)),
+        (5, ended(0)),
+    ];
+    assert_eq!(broken(&events), ["acknowledged"]);
+    let (request, answer) = (2, Answer::Done);
+    let term = 1 << 52;
+    events[3].1 = Event::Answered {
+        request,
+        answer,
+        term,
+    };
+    assert_eq!(broken(&events), [""; 0]);
+}
+
+#[test]
 fn a_revoke_agreed_only_keeps_the_ticket_from_others() {
     let agreed = Event::Answered {
         request: 2,
         answer: Answer::Agreed,
+        term: 2,
     };
     let mut events = vec![
         (0, held(0, 1, 10)),
@@ -324,7 +350,13 @@ fn a_revoke_agreed_only_keeps_the_ticket_from_others() {
         [""; 0],
         "the holder may not have heard yet"
     );
-    events.push((20, held(1, 2, 30)));
+    events.push((13, held(0, 2, 20)));
+    assert_eq!(
+        broken(&events),
+        [""; 0],
+        "nor may who was granted the very term that was revoked"
+    );
+    events.push((25, held(1, 3, 30)));
     assert_eq!(broken(&events), ["acknowledged"]);
 }
 

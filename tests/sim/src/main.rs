@@ -41,7 +41,7 @@ enum Verb {
         /// Print everything that happens.
         #[arg(long)]
         trace: bool,
-        /// With this safety rule removed (feature `weaken`).
+        /// With this safety rule removed.
         #[arg(long)]
         without: Option<String>,
     },
@@ -54,7 +54,7 @@ enum Verb {
     /// Remove each safety rule in turn and show which seed and which oracle find out.
     Rules {
         /// Seeds A..B (B excluded).
-        #[arg(long, value_parser = seeds, default_value = "0..400")]
+        #[arg(long, value_parser = seeds, default_value = "0..200")]
         seeds: std::ops::Range<u64>,
         /// Only this rule.
         #[arg(long)]
@@ -164,7 +164,7 @@ fn replay(seed: u64, trace: bool, without: Option<&str>) -> bool {
         Some(name) => match Rules::without(name) {
             Some(rules) => rules,
             None => {
-                eprintln!("no rule is called {name}, or this build lacks the feature `weaken`");
+                eprintln!("no rule is called {name}; `sim rules` lists them");
                 return false;
             }
         },

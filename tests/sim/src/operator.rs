@@ -1,7 +1,7 @@
 //! The operator: grants, revokes, moves, standby, activate, forced grants, at any member.
 
 use oracle::{Answer, Ask, Event};
-use ticket_protocol::{Command, MemberId, Outcome, PhaseKind, Refused, RequestId, Why};
+use ticket_protocol::{Command, MemberId, Outcome, PhaseKind, Refused, RequestId, TicketView, Why};
 
 use crate::faults::Fault;
 use crate::nemesis::Act;
@@ -16,6 +16,7 @@ const CARETAKER_NS: u64 = 3 * S;
 struct Open {
     request: u64,
     member: u16,
+    ticket: u16,
     ask: Option<Ask>,
 }
 
@@ -82,6 +83,7 @@ impl World {
         self.operator.open.push(Open {
             request,
             member,
+            ticket,
             ask: Some(ask),
         });
         self.operator.last = None;
@@ -122,9 +124,14 @@ impl World {
         };
         self.operator.last = Some(outcome.clone());
         self.stats.answered(one.ask, answer);
+        let term = match outcome {
+            Outcome::Done { term, .. } => term.0,
+            _ => self.term_seen_by(one.member, one.ticket),
+        };
         self.see(Event::Answered {
             request: one.request,
             answer,
+            term,
         });
     }
 
@@ -142,6 +149,7 @@ impl World {
             self.see(Event::Answered {
                 request,
                 answer: Answer::Unknown,
+                term: 0,
             });
         }
     }
@@ -173,9 +181,13 @@ impl World {
             self.ask(member, ticket, ask, wait);
         }
         // A revoke and a grant on each other's heels, at different members: the delayed one of
-        // them must not undo the other.
+        // them must not undo the other. Often back to where it was: what is late of the old term
+        // must not be taken for the new one's.
         if ask == Ask::Revoke && self.operator_dice.coin() {
             let other = self.operator_dice.below(self.members.len() as u64) as u16;
+            let back = self.operator_dice.coin();
+            let holder = (0..self.sites.len() as u16).find(|&site| self.holds(site, ticket));
+            let to = holder.filter(|_| back).unwrap_or(to);
             self.ask(other, ticket, Ask::Grant { to }, wait);
         }
     }
@@ -218,14 +230,20 @@ impl World {
 
     /// What a member knows of a ticket: phase and standby.
     pub(crate) fn seen_by(&self, member: u16, ticket: u16) -> (PhaseKind, bool) {
-        let node = &self.members[usize::from(member)];
-        let Some(process) = node.process.as_ref() else {
-            return (PhaseKind::None, false);
-        };
-        let view = process.view(node.local(self.now));
-        let name = &self.names[usize::from(ticket)];
-        let one = view.tickets.iter().find(|one| one.name == *name);
+        let one = self.view_of(member, ticket);
         one.map_or((PhaseKind::None, false), |one| (one.phase, one.standby))
+    }
+
+    /// The term that a member knows a ticket to have.
+    fn term_seen_by(&self, member: u16, ticket: u16) -> u64 {
+        self.view_of(member, ticket).map_or(0, |one| one.term.0)
+    }
+
+    pub(crate) fn view_of(&self, member: u16, ticket: u16) -> Option<TicketView> {
+        let node = &self.members[usize::from(member)];
+        let view = node.process.as_ref()?.view(node.local(self.now));
+        let name = &self.names[usize::from(ticket)];
+        view.tickets.into_iter().find(|one| one.name == *name)
     }
 }
 

@@ -22,13 +22,13 @@ pub struct Caught {
 const WEAK: [&str; 3] = ["liveness", "impossible", "panic"];
 
 /// Looks for a violation with one rule removed, over the given seeds. `None` = not caught;
-/// `Err` = there is no such rule, or the feature `weaken` is off.
+/// `Err` = there is no such rule.
 ///
 /// # Errors
-/// The name is unknown, or rules cannot be removed in this build.
+/// The name is unknown.
 pub fn catch(rule: &str, seeds: std::ops::Range<u64>) -> Result<Option<Caught>, &'static str> {
     let Some(rules) = Rules::without(rule) else {
-        return Err("no such rule, or built without the feature `weaken`");
+        return Err("no such rule");
     };
     let mut weak = None;
     for seed in seeds {

@@ -54,11 +54,12 @@ impl World {
             .count();
         let blocked = voting < self.members.len() / 2 + 1;
         for ticket in 0..self.names.len() as u16 {
-            let excused = (0..self.members.len() as u16).any(|member| {
+            let excused = (0..self.members.len() as u16).filter(|&member| {
                 let (phase, standby) = self.seen_by(member, ticket);
                 let idle = [PhaseKind::None, PhaseKind::Revoking, PhaseKind::Revoked];
                 idle.contains(&phase) || standby
             });
+            let excused = excused.count() > self.members.len() / 2;
             if excused || blocked {
                 self.see(Event::Excused { ticket });
             }

@@ -51,7 +51,6 @@ fn every_seed_twice_is_the_same() {
     assert_eq!(determinism(1_000..1_010), [0; 0]);
 }
 
-#[cfg(feature = "weaken")]
 #[test]
 fn removed_rules_are_caught() {
     for rule in ["lease-from-send", "obligation-at-accept", "revoke-stays"] {

@@ -8,8 +8,9 @@ use crate::nemesis::Act;
 use crate::plan::{MS, S};
 use crate::world::{What, World};
 
-/// How many old datagrams are kept for a replay.
-const RECORD_MAX: usize = 48;
+/// How many old datagrams of each kind are kept for a replay: enough to reach back over some
+/// grants.
+const RECORD_MAX: usize = 32;
 
 /// What a trap waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +78,15 @@ impl World {
         }
     }
 
-    /// Keeps datagrams that change registers, for a later replay.
+    /// Keeps datagrams that concern registers, for a later replay. Those that end something are
+    /// rare among those that ask and answer, and are kept apart, or none would be left of them.
     pub(crate) fn record(&mut self, from: u16, to: u16, message: &Message) {
-        let worth = message.parts.iter().any(|part| {
+        let any = |test: fn(&Part) -> bool| message.parts.iter().any(test);
+        let ends = any(|part| matches!(part, Part::Release { .. } | Part::Stale { .. }));
+        let worth = any(|part| {
             matches!(
                 part,
                 Part::Accept { .. }
-                    | Part::Release { .. }
                     | Part::Accepted { .. }
                     | Part::Promise { .. }
                     | Part::Prepare { .. }
@@ -91,19 +94,20 @@ impl World {
                     | Part::Notice { .. }
             )
         });
-        if !worth {
+        if !worth && !ends {
             return;
         }
         let lives = (
             self.members[usize::from(from)].life,
             self.members[usize::from(to)].life,
         );
-        if self.recorded.len() == RECORD_MAX {
-            self.recorded.pop_front();
-        }
         let message = message.clone();
         let (from_life, to_life) = lives;
-        self.recorded.push_back(Recorded {
+        let recorded = &mut self.recorded[usize::from(ends)];
+        if recorded.len() == RECORD_MAX {
+            recorded.pop_front();
+        }
+        recorded.push_back(Recorded {
             from,
             to,
             from_life,
@@ -117,7 +121,7 @@ impl World {
     pub(crate) fn replay(&mut self) {
         self.faults.count(Fault::Replay);
         let recorded = std::mem::take(&mut self.recorded);
-        for one in &recorded {
+        for one in recorded.iter().flatten() {
             let of = |member: u16| &self.members[usize::from(member)];
             let alive = of(one.from).life == one.from_life && of(one.to).life == one.to_life;
             let cut = self

@@ -196,8 +196,8 @@ pub struct World {
     pub(crate) doubt: Option<Doubt>,
     /// What the nemesis is waiting for.
     pub(crate) trap: Option<Trap>,
-    /// Datagrams that may come again.
-    pub(crate) recorded: VecDeque<Recorded>,
+    /// Datagrams that may come again: those that ask and answer, and those that end something.
+    pub(crate) recorded: [VecDeque<Recorded>; 2],
     /// The first alarm of a member that met what must not be.
     pub(crate) impossible: Option<String>,
     hash: u64,
@@ -237,7 +237,7 @@ impl World {
             storm: true,
             doubt: None,
             trap: None,
-            recorded: VecDeque::new(),
+            recorded: Default::default(),
             impossible: None,
             hash: plan.seed,
             trace,

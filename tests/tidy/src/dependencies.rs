@@ -8,8 +8,9 @@ use std::process::Command;
 pub type Edge = (String, String);
 
 /// Crates without I/O; they may use each other and the listed libraries, nothing else.
-const SANS_IO: [&str; 5] = [
+const SANS_IO: [&str; 6] = [
     "ticket-protocol",
+    "weakened-protocol",
     "cib",
     "scheduler",
     "controller",
@@ -57,7 +58,7 @@ const LOCAL_STACK: [&str; 11] = [
 ];
 
 /// Crates under `tests/`, which nothing else may use.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     "bench",
     "conformance",
     "demo",
@@ -65,6 +66,7 @@ const TESTS: [&str; 7] = [
     "ring-sim",
     "sim",
     "tidy",
+    "weakened-protocol",
 ];
 
 /// The workspace's edges, as cargo itself tells them.
@@ -72,6 +74,48 @@ const TESTS: [&str; 7] = [
 /// # Errors
 /// A text that says which step failed; nothing was changed.
 pub fn workspace_edges(root: &Path) -> Result<Vec<Edge>, String> {
+    let value = metadata(root)?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut edges = Vec::new();
+    for package in value["packages"].as_array().into_iter().flatten() {
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            if dependency["kind"].is_null() {
+                edges.push((text(&package["name"]), text(&dependency["name"])));
+            }
+        }
+    }
+    Ok(edges)
+}
+
+/// Who asks for the switches of the ticket protocol's safety rules whenever it is built: cargo
+/// would give them to every daemon that is built in the same run.
+pub fn asks_for_switches(workspace: &serde_json::Value) -> Vec<String> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let weaken = |value: &serde_json::Value| {
+        let mut asked = value.as_array().into_iter().flatten();
+        asked.any(|feature| text(feature).contains("weaken"))
+    };
+    let mut found = Vec::new();
+    for package in workspace["packages"].as_array().into_iter().flatten() {
+        let name = text(&package["name"]);
+        if !TESTS.contains(&name.as_str()) && weaken(&package["features"]["default"]) {
+            found.push(format!("{name}: by default"));
+        }
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = text(&dependency["name"]);
+            if TICKET_PART.contains(&to.as_str()) && weaken(&dependency["features"]) {
+                found.push(format!("{name}: of {to}"));
+            }
+        }
+    }
+    found
+}
+
+/// What cargo tells of the workspace.
+///
+/// # Errors
+/// A text that says which step failed; nothing was changed.
+pub fn metadata(root: &Path) -> Result<serde_json::Value, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
         .args([
@@ -84,18 +128,7 @@ pub fn workspace_edges(root: &Path) -> Result<Vec<Edge>, String> {
         .current_dir(root)
         .output()
         .map_err(|error| format!("cargo metadata: {error}"))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("its answer: {error}"))?;
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let mut edges = Vec::new();
-    for package in value["packages"].as_array().into_iter().flatten() {
-        for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            if dependency["kind"].is_null() {
-                edges.push((text(&package["name"]), text(&dependency["name"])));
-            }
-        }
-    }
-    Ok(edges)
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("its answer: {error}"))
 }
 
 /// The edges that point the wrong way, each with the reason.

@@ -7,7 +7,7 @@
 mod dependencies;
 mod files;
 
-pub use dependencies::{Edge, forbidden_edges, workspace_edges};
+pub use dependencies::{Edge, asks_for_switches, forbidden_edges, metadata, workspace_edges};
 pub use files::{Breach, long_files, stray_top_level, unfit_words};
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use tidy::{forbidden_edges, long_files, root, stray_top_level, unfit_words, workspace_edges};
+use tidy::{
+    asks_for_switches, forbidden_edges, long_files, metadata, root, stray_top_level, unfit_words,
+    workspace_edges,
+};
 
 #[test]
 fn the_top_level_is_as_agreed() {
@@ -24,6 +27,19 @@ fn dependencies_point_one_way() {
     let edges = workspace_edges(&root()).expect("cargo tells the workspace");
     assert!(edges.len() > 30, "cargo told almost nothing: {edges:?}");
     assert_eq!(forbidden_edges(&edges), Vec::<String>::new());
+}
+
+#[test]
+fn no_build_switches_safety_rules_off_unasked() {
+    let workspace = metadata(&root()).expect("cargo tells the workspace");
+    assert_eq!(asks_for_switches(&workspace), Vec::<String>::new());
+    let features = ["weaken"];
+    let wrong = serde_json::json!({"packages": [
+        {"name": "site-agent", "features": {"default": ["weaken"]}, "dependencies": []},
+        {"name": "sim", "dependencies": [{"name": "ticket-protocol", "features": features}]},
+        {"name": "ring-sim", "dependencies": [{"name": "clap", "features": features}]},
+    ]});
+    assert_eq!(asks_for_switches(&wrong).len(), 2);
 }
 
 #[test]

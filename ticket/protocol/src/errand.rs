@@ -1,12 +1,18 @@
-//! Errands: what one member asks another to do for an operator, again and again until it answers
-//! or the operator's wait is over.
+//! Errands: what one member asks another to do for an operator, again and again until it answers,
+//! or the operator's wait is over, or a majority has a later term than the errand is about: whoever
+//! was asked cannot answer any better then, and may be dead.
 
 use crate::command::{Outcome, Refused, Step, Why};
-use crate::ids::{MemberId, RequestId, Term};
+use crate::ids::{Ballot, MemberId, RequestId, Seq, Term};
 use crate::message::{Ask, Life, Part};
 use crate::participant::Participant;
+use crate::ticket::{Origin, place};
 use crate::time::{Time, whole_millis};
-use crate::value::PhaseKind;
+use crate::value::{PhaseKind, Value};
+
+/// Who is asked answers each time it is asked again; one that has said nothing for so many round
+/// timeouts is waited for no longer where the outcome can be read elsewhere.
+const SILENT_ROUNDS: u32 = 4;
 
 /// Something asked of another member until it answers.
 #[derive(Debug)]
@@ -21,6 +27,22 @@ pub(crate) struct Errand {
     /// The life and run of the member that it was first sent to.
     sent: Option<(Option<Life>, u32)>,
     step: Step,
+    /// The newest value heard of when a majority was last asked whether the errand is over.
+    doubted: Option<(Ballot, Seq)>,
+    /// Not asked again before.
+    doubt_at: Time,
+}
+
+impl Errand {
+    /// The term that it is about, if nothing can come of it under another.
+    fn about(&self) -> Option<Term> {
+        match (&self.owner, &self.ask) {
+            (ErrandOwner::Request(_), Ask::Move { term, .. } | Ask::Standby { term, .. }) => {
+                Some(*term)
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +76,8 @@ impl Participant {
             resend_at,
             sent,
             step,
+            doubted: None,
+            doubt_at: Time::ZERO,
         });
     }
 
@@ -80,6 +104,8 @@ impl Participant {
                 self.errand_timed_out(&errand);
                 continue;
             }
+            self.doubt_errand(e);
+            let errand = &self.errands[e];
             if now >= errand.resend_at {
                 let (to, number, t) = (errand.to, errand.number, errand.ticket);
                 let ask = errand.ask.clone();
@@ -107,6 +133,84 @@ impl Participant {
                 }
             }
             e += 1;
+        }
+    }
+
+    /// A later term than an errand is about was heard of: a majority is asked whether that is so.
+    fn doubt_errand(&mut self, e: usize) {
+        let errand = &self.errands[e];
+        let Some(known) = self.tickets[errand.ticket].known.as_ref() else {
+            return;
+        };
+        let silence = self.config.round_timeout * SILENT_ROUNDS;
+        let heard = self.peer(errand.to).and_then(|peer| peer.heard_at);
+        if heard.is_some_and(|at| self.now.since(at) < silence) {
+            return;
+        }
+        let later = errand.about().is_some_and(|term| known.value.term > term);
+        let key = Some((known.ballot, known.seq));
+        if later && errand.doubted != key && self.now >= errand.doubt_at {
+            let (number, t, deadline) = (errand.number, errand.ticket, errand.deadline);
+            self.errands[e].doubted = key;
+            self.errands[e].doubt_at = self.now.after(self.config.round_timeout);
+            self.read_for_errand(number, t, deadline);
+        }
+    }
+
+    /// No majority told whether an errand is over: it is asked again.
+    pub(crate) fn errand_unread(&mut self, number: u64) {
+        if let Some(errand) = self.errands.iter_mut().find(|one| one.number == number) {
+            errand.doubted = None;
+        }
+    }
+
+    /// What a majority has, read because of an errand.
+    pub(crate) fn errand_read(&mut self, number: u64, value: Option<&Value>) {
+        let Some(e) = self.errands.iter().position(|one| one.number == number) else {
+            return;
+        };
+        let errand = &self.errands[e];
+        let Some(value) = value.filter(|value| errand.about().is_some_and(|it| value.term > it))
+        else {
+            return;
+        };
+        let ErrandOwner::Request(id) = errand.owner else {
+            return;
+        };
+        let (t, deadline) = (errand.ticket, errand.deadline);
+        match errand.ask {
+            // The target has it, whichever way it came there: it says when it has started.
+            Ask::Move { to, .. } if value.owner == to && value.is_renewed() => {
+                if to == self.me && self.tickets[t].job.is_some() {
+                    // It is just starting, by another wish.
+                    self.errands[e].doubted = None;
+                    return;
+                }
+                self.errands.swap_remove(e);
+                let (term, phase) = place(Some(value));
+                let (revokes, force) = (value.revokes, None);
+                let ask = Ask::Grant {
+                    term,
+                    phase,
+                    revokes,
+                    force,
+                };
+                if to == self.me {
+                    let kind = self.job_of(ask);
+                    self.start_job(t, Origin::Local(id), kind, deadline);
+                } else {
+                    self.ask_member(ErrandOwner::Request(id), to, t, ask, deadline);
+                }
+            }
+            _ => {
+                self.errands.swap_remove(e);
+                let holder = value.is_held().then_some(value.owner);
+                let refused = Refused {
+                    holder,
+                    ..Refused::because(Why::Changed)
+                };
+                self.reply(id, Outcome::Refused(refused));
+            }
         }
     }
 

@@ -49,13 +49,9 @@ impl Participant {
             revokes: current.revokes.saturating_add(first),
             ..*current
         };
-        let giving_up = held
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.cause != StopCause::Move);
         Some(Change {
             value,
-            lease: !revoked && !giving_up,
+            lease: !revoked && !held.gives_up(),
             release: None,
         })
     }

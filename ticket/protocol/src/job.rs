@@ -346,6 +346,10 @@ impl Participant {
             ..
         }) = &self.tickets[t].job
         {
+            if self.tickets[t].held().is_some_and(|held| held.gives_up()) {
+                // Revoked, or failed by its cluster, before its start was heard of.
+                return self.refuse(t, Why::Changed);
+            }
             self.finish_done(t);
         }
     }
@@ -512,7 +516,8 @@ impl Participant {
                 Outcome::Refused(refused)
                     if job.sent
                         && matches!(job.kind, JobKind::Grant { .. })
-                        && !matches!(refused.why, Why::StartFailed(_)) =>
+                        && !matches!(refused.why, Why::StartFailed(_))
+                        && !(job.step == Step::Start && refused.why == Why::Changed) =>
                 {
                     Outcome::Unknown {
                         step: job.step,

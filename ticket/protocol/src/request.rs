@@ -6,6 +6,8 @@
 //!                  |                       \-> Asked (sent again until answered) --> outcome
 //!                  +-- too few answers: refused, names who is missing
 //! ```
+//!
+//! An errand whose outcome may have come about without the member that was asked reads, too.
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::command::{Command, Outcome, Progress, Refused, Why};
 use crate::config::Role;
 use crate::effect::{ClusterCommand, Effect};
 use crate::errand::ErrandOwner;
-use crate::ids::{MemberId, MemberSet, RequestId, TicketId};
+use crate::ids::{MemberId, MemberSet, RequestId, Term, TicketId};
 use crate::message::{Ask, Obliged, Part};
 use crate::participant::Participant;
 use crate::proposer::obliged_until;
@@ -33,9 +35,8 @@ const READ_ROUNDS: u32 = 4;
 /// A command that is being read for, or was asked of another member.
 #[derive(Debug)]
 pub(crate) struct Request {
-    id: RequestId,
     ticket: usize,
-    command: Command,
+    reading: Reading,
     deadline: Time,
     query: u32,
     give_up: Time,
@@ -43,6 +44,15 @@ pub(crate) struct Request {
     answered: MemberSet,
     best: Option<Accepted>,
     obliged: Vec<(MemberId, Obliged, Time)>,
+}
+
+/// What a majority is read for.
+#[derive(Debug)]
+enum Reading {
+    /// An operator's command.
+    Command(RequestId, Command),
+    /// An errand, by its number.
+    Errand(u64),
 }
 
 /// An outcome told to another member.
@@ -87,11 +97,22 @@ impl Participant {
         if let Some(kind) = self.unread_grant(t, &command) {
             return self.start_job(t, Origin::Local(id), kind, deadline);
         }
+        self.read(t, Reading::Command(id, command), deadline);
+        self.run_requests();
+    }
+
+    /// Asks a majority what it has, because of an errand.
+    pub(crate) fn read_for_errand(&mut self, number: u64, t: usize, deadline: Time) {
+        if self.requests.len() < REQUESTS_MAX {
+            self.read(t, Reading::Errand(number), deadline);
+        }
+    }
+
+    fn read(&mut self, t: usize, reading: Reading, deadline: Time) {
         let query = u32::try_from(self.random.next() >> 32).unwrap_or_default();
         let mut request = Request {
-            id,
             ticket: t,
-            command,
+            reading,
             deadline,
             query,
             give_up: deadline.min(self.read_until()),
@@ -111,7 +132,6 @@ impl Participant {
         }
         self.send_query(&request);
         self.requests.push(request);
-        self.run_requests();
     }
 
     /// A majority that has not answered by then is not there.
@@ -241,6 +261,10 @@ impl Participant {
     }
 
     fn unread(&mut self, request: &Request) {
+        let id = match request.reading {
+            Reading::Command(id, _) => id,
+            Reading::Errand(number) => return self.errand_unread(number),
+        };
         let silent = |id: &MemberId| !request.answered.contains(*id);
         let missing = self
             .peers
@@ -255,21 +279,24 @@ impl Participant {
             holder,
             may_run_for,
         });
-        self.reply(request.id, outcome);
+        self.reply(id, outcome);
     }
 
     /// A majority answered: what is to be done, and by whom?
     fn decide(&mut self, request: Request) {
         let Request {
-            id,
             ticket: t,
-            command,
+            reading,
             deadline,
             best,
             obliged,
             ..
         } = request;
         let value = best.map(|best| best.value);
+        let (id, command) = match reading {
+            Reading::Command(id, command) => (id, command),
+            Reading::Errand(number) => return self.errand_read(number, value.as_ref()),
+        };
         let kind = match self.judge(&command, value.as_ref(), &obliged) {
             Ok(kind) => kind,
             Err(outcome) => return self.reply(id, outcome),
@@ -366,7 +393,7 @@ impl Participant {
         }
     }
 
-    fn job_of(&mut self, ask: Ask) -> JobKind {
+    pub(crate) fn job_of(&mut self, ask: Ask) -> JobKind {
         match ask {
             Ask::Grant {
                 term,
@@ -434,6 +461,12 @@ impl Participant {
                 },
             );
         }
+        if let Ask::Grant { term, .. } = &ask
+            && self.grants_already(t, *term)
+        {
+            // Asked again when it is over.
+            return;
+        }
         if let Ask::Move { term, .. } | Ask::Standby { term, .. } = &ask
             && self.tickets[t].held().is_none_or(|held| held.term != *term)
         {
@@ -442,6 +475,14 @@ impl Participant {
         let deadline = self.now.after(Duration::from_millis(u64::from(wait_ms)));
         let kind = self.job_of(ask);
         self.start_job(t, origin, kind, deadline);
+    }
+
+    /// Whether this very term is being started here for somebody else.
+    fn grants_already(&self, t: usize, term: Term) -> bool {
+        let ticket = &self.tickets[t];
+        let job = ticket.job.as_ref();
+        job.is_some_and(|job| matches!(job.kind, JobKind::Grant { .. }))
+            && ticket.held().is_some_and(|held| held.term == term)
     }
 
     /// Tells whoever wished it how a job goes.

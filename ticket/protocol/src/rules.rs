@@ -1,7 +1,8 @@
 //! The safety rules, each with a switch that exists only with the feature `weaken`.
 //!
 //! The simulator removes them one at a time and must find a violation for each: a rule whose
-//! absence nobody notices is either not needed or not tested.
+//! absence nobody notices is either not needed or not tested. It builds the crate under another
+//! name (`tests/sim/weakened`), so that nothing else built beside it has the switches.
 
 use serde::{Deserialize, Serialize};
 

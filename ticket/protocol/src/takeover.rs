@@ -26,6 +26,9 @@ use crate::value::{Accepted, Phase, Transfer, Value};
 /// An arbitrator tells the sites that an obligation is over, in case they missed the grant: at
 /// first after each lease, then ever less often, down to this.
 const KICK_MAX: Duration = Duration::from_secs(60);
+/// What was only heard of, and keeps this site from taking over, is doubted after so many spans of
+/// lease and acquire-after: whoever was agreeing on it has long been answered.
+const DOUBT_SPANS: u32 = 2;
 
 impl Participant {
     /// Whether this site may take a ticket over by itself when its holder is gone.
@@ -76,10 +79,9 @@ impl Participant {
             return self.advance_kick(t);
         }
         let ticket = &self.tickets[t];
-        let known = ticket
-            .known
-            .as_ref()
-            .filter(|known| self.may_take(&known.value));
+        let takeable = |known: &&Accepted| self.may_take(&known.value);
+        let known = ticket.known.as_ref();
+        let known = known.filter(|known| takeable(known) || ticket.is_hearsay());
         let (Holding::None, Some(known)) = (&ticket.holding, known) else {
             self.tickets[t].candidate = None;
             return;
@@ -97,7 +99,13 @@ impl Participant {
             Phase::Vacant(Some(transfer)) if transfer.to != self.me => ticket
                 .known_since
                 .after(Duration::from_millis(u64::from(transfer.wait_ms))),
-            _ => Time::ZERO,
+            _ if takeable(&known) => Time::ZERO,
+            // A majority is asked: what it does not have was lost, or never agreed.
+            _ => {
+                let class = known.value.class;
+                let span = class.lease() + class.acquire_after();
+                ticket.known_since.after(span * DOUBT_SPANS)
+            }
         };
         let rank = self.rank(t, &known.value);
         let from = self.now.max(after).max(not_before).max(ticket.unfit_until);

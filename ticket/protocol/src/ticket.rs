@@ -108,6 +108,15 @@ impl Ticket {
         self.known.as_ref().map(|known| &known.value)
     }
 
+    /// Whether the newest value known was neither accepted here nor found at a majority: it may
+    /// have been lost with the only memory that had it.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        let key = |known: &Accepted| Some((known.ballot, known.seq));
+        let unread = |known: &&Accepted| known.ballot >= self.read_at;
+        let known = self.known.as_ref().filter(unread);
+        known.is_some_and(|known| key(known) > self.acceptor.accepted_key())
+    }
+
     /// Term and phase as far as known.
     pub(crate) fn known_place(&self) -> (Term, PhaseKind) {
         place(self.known_value())
@@ -261,11 +270,13 @@ impl Held {
     /// Whether the lease is renewed. Not while the ticket is given up: a stop that hangs must not
     /// keep the ticket for ever. A planned move keeps its lease and is rolled back instead.
     pub(crate) fn renews(&self) -> bool {
-        let giving_up = self
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.cause != StopCause::Move);
-        !self.lapsed && !giving_up && self.value.is_renewed()
+        !self.lapsed && !self.gives_up() && self.value.is_renewed()
+    }
+
+    /// Whether everything is being stopped for good.
+    pub(crate) fn gives_up(&self) -> bool {
+        let stop = self.stop.as_ref();
+        stop.is_some_and(|stop| stop.cause != StopCause::Move)
     }
 
     /// Whether the ticket may not be released.

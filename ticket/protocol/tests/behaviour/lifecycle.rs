@@ -204,3 +204,23 @@ fn five_members() {
     assert!(world.running().is_some(), "{}", world.story());
     assert_ne!(world.running(), Some(B));
 }
+
+/// A revoke comes while the site is still starting: the grant is not reported done, whatever the
+/// cluster says of its start.
+#[test]
+fn a_grant_revoked_while_it_starts_is_not_done() {
+    let mut world = World::new(auto());
+    world.nodes[0].site.slow = Duration::from_millis(400);
+    let grant = world.grant(A, A);
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(world.view(ARB).tickets[0].phase, PhaseKind::Granted);
+    let revoke = world.revoke(B, secs(20));
+    let outcome = world.run_while_pending(grant);
+    assert!(
+        matches!(&outcome, Outcome::Refused(r) if r.why == Why::Changed),
+        "{outcome:?}\n{}",
+        world.story()
+    );
+    assert!(done(&world.run_while_pending(revoke)), "{}", world.story());
+    assert_eq!(world.running(), None, "{}", world.story());
+}

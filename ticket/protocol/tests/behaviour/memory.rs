@@ -323,6 +323,49 @@ fn a_value_lost_with_the_only_memory_of_it_is_not_believed_for_ever() {
     assert_eq!(world.running(), None, "{}", world.story());
 }
 
+/// Nobody holds the ticket, and any site may take it. The arbitrator is revoking it: its own
+/// acceptor has that, both sites have heard of it, and nobody has stored it, when the arbitrator's
+/// disk dies. The revoke never happened, and must not keep the sites from taking the ticket.
+#[test]
+fn a_revoke_lost_with_the_only_memory_of_it_keeps_nobody_away() {
+    let mut world = granted();
+    let vacant = |world: &World| world.view(ARB).tickets[0].phase == PhaseKind::Vacant;
+    for m in [A, B] {
+        world.nodes[usize::from(m.0)].site.grant_fails = true;
+    }
+    let (ticket, term) = (ticket(), world.terms[0]);
+    let reason = "no node is healthy".to_owned();
+    world.report(
+        A,
+        ClusterReport::Failed {
+            ticket,
+            term,
+            reason,
+        },
+    );
+    let end = world.now.after(secs(60));
+    world.run_until(end, |world| world.terms.len() > 1 && vacant(world));
+    assert!(vacant(&world), "{}", world.story());
+    world.run_for(secs(1));
+    world.revoke(ARB, secs(30));
+    // Promised, and not yet proposed.
+    world.run_for(Duration::from_millis(25));
+    world.isolate(ARB);
+    world.run_for(Duration::from_millis(5));
+    world.heal();
+    world.move_to(A, B);
+    world.move_to(B, A);
+    world.run_for(Duration::from_millis(12));
+    for m in [A, B] {
+        let phase = world.view(m).tickets[0].phase;
+        assert_eq!(phase, PhaseKind::Revoked, "{m:?}\n{}", world.story());
+        world.nodes[usize::from(m.0)].site.grant_fails = false;
+    }
+    world.lose_disk(ARB);
+    world.run_for(secs(120));
+    assert!(world.running().is_some(), "{}", world.story());
+}
+
 #[test]
 fn a_disk_put_back_from_before_its_replacement_does_not_vote() {
     let mut world = granted();

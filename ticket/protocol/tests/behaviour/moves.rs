@@ -166,6 +166,66 @@ fn killed_at_every_moment() {
     }
 }
 
+/// The holder dies while it stops for a move.
+fn left_by_its_source(world: &mut World, asked: MemberId) -> ticket_protocol::RequestId {
+    world.nodes[0].site.stop_hangs = true;
+    let command = Command::Move {
+        ticket: ticket(),
+        to: B,
+        wait: secs(300),
+    };
+    let id = world.command(asked, command);
+    world.run_for(secs(1));
+    assert_eq!(world.view(ARB).tickets[0].phase, PhaseKind::Moving);
+    world.crash(A);
+    id
+}
+
+/// The target takes the ticket over: what was wished for has come about, and whoever wished it is
+/// told, long before the wait is over.
+#[test]
+fn a_move_whose_source_died_is_answered_when_its_target_has_the_ticket() {
+    for asked in [B, ARB] {
+        let mut world = granted();
+        let id = left_by_its_source(&mut world, asked);
+        let start = world.now;
+        let outcome = world.run_while_pending(id);
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Done {
+                    owner: Some(B),
+                    phase: PhaseKind::Granted,
+                    ..
+                }
+            ),
+            "{outcome:?}\n{}",
+            world.story()
+        );
+        assert!(world.now.since(start) < secs(13), "{}", world.story());
+        assert_eq!(world.running(), Some(B), "{}", world.story());
+    }
+}
+
+/// A third site takes the ticket over, as source and target are both dead.
+#[test]
+fn a_move_whose_ticket_went_elsewhere_is_refused() {
+    let (third, arbitrator) = (MemberId(2), MemberId(3));
+    let mut world = World::sized(5, 2, auto());
+    let id = world.grant(A, A);
+    assert!(done(&world.run_while_pending(id)));
+    let id = left_by_its_source(&mut world, arbitrator);
+    world.crash(B);
+    let start = world.now;
+    let outcome = world.run_while_pending(id);
+    assert!(
+        matches!(&outcome, Outcome::Refused(r) if r.why == Why::Changed && r.holder == Some(third)),
+        "{outcome:?}\n{}",
+        world.story()
+    );
+    assert!(world.now.since(start) < secs(13), "{}", world.story());
+}
+
 #[test]
 fn standby_and_activate() {
     let mut world = granted();

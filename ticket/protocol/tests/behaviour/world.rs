@@ -43,6 +43,8 @@ pub(crate) struct Site {
     pub(crate) stop_fails: bool,
     pub(crate) stop_hangs: bool,
     pub(crate) grant_fails: bool,
+    /// How much longer than usual every answer takes.
+    pub(crate) slow: Duration,
     pub(crate) unfit: bool,
     pub(crate) standby: bool,
 }
@@ -475,7 +477,8 @@ impl World {
             }
             unanswered => return site.obey(unanswered),
         };
-        self.push(Duration::from_millis(50), id, Input::Report(report));
+        let after = Duration::from_millis(50) + site.slow;
+        self.push(after, id, Input::Report(report));
     }
 
     /// The guards.
