@@ -136,12 +136,7 @@ impl Acknowledged {
                 request,
                 answer,
                 term,
-            } => {
-                if let Some(index) = self.open.iter().position(|one| one.request == request) {
-                    let one = self.open.remove(index);
-                    self.answered(entry.at, one, (answer, term), violations);
-                }
-            }
+            } => self.answered(entry.at, request, (answer, term), violations),
             _ => {}
         }
     }
@@ -198,10 +193,14 @@ impl Acknowledged {
     fn answered(
         &mut self,
         at: Nanos,
-        one: Open,
+        request: u64,
         (answer, term): (Answer, u64),
         violations: &mut Violations,
     ) {
+        let Some(index) = self.open.iter().position(|one| one.request == request) else {
+            return;
+        };
+        let one = self.open.remove(index);
         match answer {
             Answer::Refused => {}
             Answer::Unknown => self.unknown(one),

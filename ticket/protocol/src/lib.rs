@@ -33,6 +33,7 @@ mod report;
 mod request;
 mod revoke;
 mod rules;
+mod standstill;
 mod storage;
 mod takeover;
 mod ticket;

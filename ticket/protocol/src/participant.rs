@@ -64,6 +64,8 @@ pub struct Participant {
     pub(crate) restart: Option<RestartCheck>,
     pub(crate) restart_until: Time,
     pub(crate) unsure_until: Time,
+    /// When this machine's real time was last set forward.
+    pub(crate) real_time_set: Option<Time>,
     /// The longest span of an obligation; what a member without memory waits.
     pub(crate) longest: Duration,
     /// A round of ours counts no answer later than this: shorter than every wait after a lost
@@ -128,6 +130,7 @@ impl Participant {
             restart: None,
             restart_until: Time::ZERO,
             unsure_until: Time::ZERO,
+            real_time_set: None,
             longest,
             lifetime,
             config,
@@ -191,6 +194,15 @@ impl Participant {
     pub fn handle_lost_time(&mut self, now: Time, reason: &str) {
         self.at(now);
         self.lose_memory(reason.to_owned());
+        self.settle();
+    }
+
+    /// The shell found that this machine's real time was set forward. That alone means nothing: it
+    /// counts as a witness beside a peer's clock, see [`Participant::handle_lost_time`].
+    pub fn handle_real_time_set_forward(&mut self, now: Time) {
+        self.at(now);
+        self.real_time_set = Some(now);
+        self.judge_standstill();
         self.settle();
     }
 

@@ -8,6 +8,7 @@ use crate::effect::{Alarm, Event};
 use crate::ids::MemberId;
 use crate::message::{Header, Life, Part, Seen};
 use crate::participant::Participant;
+use crate::standstill::stood_still;
 use crate::time::Time;
 
 /// Lives of a member that are over are remembered so that a late datagram does not bring one
@@ -39,6 +40,8 @@ pub(crate) struct Peer {
     rate_from: Option<Sample>,
     pub(crate) clock_ppm: Option<i64>,
     rate_alarmed: bool,
+    /// When its clock was found to have gone on while this member's stood still, and by how much.
+    pub(crate) went_on: Option<(Time, Duration)>,
     other_epoch: Option<u64>,
     /// Whether it has confirmed, since this member restarted, that it has seen nothing newer.
     pub(crate) confirmed: bool,
@@ -70,6 +73,7 @@ impl Peer {
             rate_from: None,
             clock_ppm: None,
             rate_alarmed: false,
+            went_on: None,
             other_epoch: None,
             confirmed: false,
         }
@@ -107,6 +111,12 @@ impl Peer {
             return None;
         };
         let mine = now.since(from.at);
+        let theirs = header.clock.since(from.clock);
+        if let Some(by) = stood_still(mine, theirs, from.width + trip, bound_ppm) {
+            self.went_on = Some((now, by));
+            self.rate_from = Some(sample);
+            return None;
+        }
         if mine < RATE_WINDOW {
             // The sharper reading of the two is the better start.
             if sample.width < from.width {
@@ -221,6 +231,7 @@ impl Participant {
         if let Some(ppm) = peer.measure(now, header, bound) {
             self.event(Event::Alarm(Alarm::ClockRate { member: from, ppm }));
         }
+        self.judge_standstill();
         true
     }
 

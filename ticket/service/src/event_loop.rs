@@ -36,7 +36,7 @@ use crate::conversion::Roster;
 use crate::desk::{self, Desk, Taken};
 use crate::disk::Disk;
 use crate::manager::Manager;
-use crate::pause::{PauseWatch, Readings};
+use crate::pause::{Noticed, PauseWatch, Readings};
 use crate::reload::{Reload, Reloaded};
 use crate::view::Sources;
 use crate::watch::Watch;
@@ -446,6 +446,11 @@ impl EventLoop {
     fn notice_pauses(&mut self, due: Option<Time>) {
         for noticed in self.pauses.compare(Readings::take(&self.clock), due) {
             self.publish(happening::pause(noticed));
+            if let Noticed::RealtimeForward(_) = noticed {
+                self.participant
+                    .handle_real_time_set_forward(self.clock.now());
+                self.act();
+            }
         }
     }
 

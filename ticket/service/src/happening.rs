@@ -247,7 +247,7 @@ pub(crate) fn pause(noticed: Noticed) -> Event {
         Noticed::RealtimeForward(span) => {
             let text = format!(
                 "the real-time clock stepped forward by {}: it was set, or this machine was stopped \
-                 by its hypervisor; leases do not depend on it",
+                 by its hypervisor; leases are dropped if another member's clock says the latter",
                 shown(span)
             );
             event(Level::Warning, "clock-step", text)

@@ -1,8 +1,9 @@
 //! Notices that this process, this machine or its real-time clock did not run evenly.
 //!
 //! Safety does not rest on it: deadlines are compared with `CLOCK_BOOTTIME` before every effect.
-//! What is found here is said aloud, because it tells an operator why a lease lapsed, or that a
-//! hypervisor stopped the machine, which no clock of the machine can count.
+//! What is found here is said aloud, because it tells an operator why a lease lapsed. Only what no
+//! clock of the machine can count, a hypervisor's pause, breaks the leases' bound: real time that
+//! stepped forward is told to the protocol, which compares with the clocks of its peers.
 
 use std::time::Duration;
 

@@ -3,4 +3,5 @@ mod lifecycle;
 mod memory;
 mod moves;
 mod scale;
+mod standstill;
 mod world;

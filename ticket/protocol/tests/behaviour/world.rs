@@ -71,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) participant: Option<Participant>,
     pub(crate) disk: Option<DurableState>,
     pub(crate) site: Site,
+    /// By how much its clock shows more than the world's.
+    pub(crate) ahead: Duration,
     life: u64,
 }
 
@@ -104,6 +106,7 @@ impl World {
                 participant: None,
                 disk: None,
                 site: Site::default(),
+                ahead: Duration::ZERO,
                 life: 0,
             })
             .collect();
@@ -132,6 +135,27 @@ impl World {
         world
     }
 
+    /// What a member's clock shows.
+    fn clock(&self, id: MemberId) -> Time {
+        self.now.after(self.nodes[usize::from(id.0)].ahead)
+    }
+
+    /// These go on for a while, and nobody else: the others' machines were stopped, and do not know.
+    pub(crate) fn go_on(&mut self, members: &[MemberId], span: Duration) {
+        for id in members {
+            self.nodes[usize::from(id.0)].ahead += span;
+        }
+    }
+
+    /// A member's real time was set forward.
+    pub(crate) fn set_forward(&mut self, id: MemberId) {
+        let now = self.clock(id);
+        if let Some(p) = &mut self.nodes[usize::from(id.0)].participant {
+            p.handle_real_time_set_forward(now);
+        }
+        self.drain(id);
+    }
+
     pub(crate) fn config(&self, me: MemberId) -> Config {
         let count = self.nodes.len();
         let members = (0..count)
@@ -150,7 +174,7 @@ impl World {
 
     pub(crate) fn start(&mut self, id: MemberId, restored: Restored) {
         let seed = 1000 * u64::from(id.0) + self.now.0;
-        let participant = Participant::new(self.config(id), restored, self.now, seed)
+        let participant = Participant::new(self.config(id), restored, self.clock(id), seed)
             .expect("the configuration is good");
         let node = &mut self.nodes[usize::from(id.0)];
         node.participant = Some(participant);
@@ -167,7 +191,7 @@ impl World {
 
     /// The link of one member to another is up.
     fn connect(&mut self, of: MemberId, to: MemberId) {
-        let now = self.now;
+        let now = self.clock(of);
         if let Some(p) = &mut self.nodes[usize::from(of.0)].participant {
             p.handle_connected(now, to);
         }
@@ -217,7 +241,7 @@ impl World {
     pub(crate) fn command(&mut self, at: MemberId, command: Command) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        let now = self.now;
+        let now = self.clock(at);
         if let Some(p) = &mut self.nodes[usize::from(at.0)].participant {
             p.handle_command(now, id, command);
         }
@@ -226,7 +250,7 @@ impl World {
     }
 
     pub(crate) fn report(&mut self, at: MemberId, report: ClusterReport) {
-        let now = self.now;
+        let now = self.clock(at);
         if let Some(p) = &mut self.nodes[usize::from(at.0)].participant {
             p.handle_report(now, report);
         }
@@ -289,7 +313,11 @@ impl World {
             let timer = (0..self.nodes.len())
                 .filter_map(|m| {
                     let p = self.nodes[m].participant.as_ref()?;
-                    Some((p.next_timeout()?.max(self.now), MemberId(m as u16)))
+                    let left = p
+                        .next_timeout()?
+                        .since(Time::ZERO.after(self.nodes[m].ahead));
+                    let at = Time::ZERO.after(left).max(self.now);
+                    Some((at, MemberId(m as u16)))
                 })
                 .min();
             let event = self.queue.first_key_value().map(|(&(time, _), _)| time);
@@ -302,6 +330,7 @@ impl World {
                 }
                 (_, Some((at, member))) if at <= end => {
                     self.now = at;
+                    let at = self.clock(member);
                     if let Some(p) = &mut self.nodes[usize::from(member.0)].participant {
                         p.handle_timeout(at);
                     }
@@ -328,7 +357,7 @@ impl World {
     }
 
     fn deliver(&mut self, to: MemberId, life: u64, input: Input) {
-        let now = self.now;
+        let now = self.clock(to);
         let node = &mut self.nodes[usize::from(to.0)];
         if node.life != life {
             return;
@@ -485,6 +514,7 @@ impl World {
     fn enforce(&mut self) {
         let now = self.now;
         for node in &mut self.nodes {
+            let now = now.after(node.ahead);
             if node.site.deadline.is_some_and(|end| end <= now) && !node.site.hold {
                 node.site.running = None;
             }
@@ -520,7 +550,7 @@ impl World {
             .participant
             .as_ref()
             .expect("it runs")
-            .view(self.now)
+            .view(self.clock(at))
     }
 
     pub(crate) fn story(&self) -> String {
