@@ -21,7 +21,7 @@ struct Arguments {
 enum Verb {
     /// Run many seeds until a bound is met; the first bound counts.
     Run {
-        /// Seeds A..B (B excluded).
+        /// Seeds A..B (B excluded), or A.. for all from A on.
         #[arg(long, value_parser = seeds)]
         seeds: Option<std::ops::Range<u64>>,
         /// Stop after so many events.
@@ -77,6 +77,7 @@ fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
             .map_err(|error| format!("{number}: {error}"))
     };
     match text.split_once("..") {
+        Some((first, "")) => Ok(parse(first)?..u64::MAX),
         Some((first, end)) => Ok(parse(first)?..parse(end)?),
         None => Err("write two numbers, as in 0..200".to_owned()),
     }
@@ -106,6 +107,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// So many seeds are run where no bound was given.
+const SEEDS_UNBOUNDED: u64 = 1_000;
 /// How often a long run says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
@@ -115,8 +118,10 @@ fn run_many(
     minutes: Option<f64>,
     jobs: usize,
 ) -> bool {
-    let unbounded = seeds.is_none() && events.is_none() && minutes.is_none();
-    let seeds = seeds.unwrap_or(0..if unbounded { 1_000 } else { u64::MAX });
+    let mut seeds = seeds.unwrap_or(0..u64::MAX);
+    if seeds.end == u64::MAX && events.is_none() && minutes.is_none() {
+        seeds.end = seeds.start.saturating_add(SEEDS_UNBOUNDED);
+    }
     let time = minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let bound = Bound {
         end: Some(seeds.end),
