@@ -12,6 +12,8 @@
 //! `now` never goes back between two calls. The protocol reads no clock, no random source, no
 //! file and no socket; the same inputs give the same effects.
 mod acceptor;
+#[cfg(feature = "weaken")]
+pub mod anatomy;
 mod command;
 mod config;
 mod durable;

@@ -581,7 +581,7 @@ impl Participant {
 }
 
 /// The greatest of both.
-fn adopt_into(record: &mut TicketRecord, told: TicketRecord) {
+pub(crate) fn adopt_into(record: &mut TicketRecord, told: TicketRecord) {
     record.max_term = record.max_term.max(told.max_term);
     if told.promised > record.promised {
         record.promised = told.promised;
