@@ -3,6 +3,7 @@
 use super::{Cause, Code, Explanation, Kind, Verdict};
 use crate::constraint::LossPolicy;
 use crate::ids::{NodeId, RscId};
+use crate::model::RscFlags;
 use crate::plan::Plan;
 
 fn blank(kind: Kind, id: &str) -> Explanation {
@@ -105,6 +106,22 @@ impl<'a> Plan<'a> {
         explanation
     }
 
+    /// Whether every part of a resource runs, or is about to be started: there is nothing to tell.
+    fn is_plain(&mut self, rsc: RscId) -> bool {
+        for leaf in self.leaves(rsc) {
+            let standing = self.standing(leaf, 0);
+            let told = standing
+                .causes
+                .iter()
+                .any(|c| c.code != Code::ProbesPending);
+            if told || !matches!(standing.verdict, Verdict::Fine | Verdict::Starting) {
+                return false;
+            }
+        }
+        let promotable = self.rsc[rsc].is(RscFlags::PROMOTABLE);
+        !promotable || self.promotion_causes(rsc).is_empty()
+    }
+
     /// Everything that is not as one would expect: nodes, tickets, then resources.
     pub(super) fn explain_cluster(&mut self) -> Explanation {
         let mut explanation = blank(Kind::Cluster, "cluster");
@@ -124,8 +141,11 @@ impl<'a> Plan<'a> {
         }
         let (mut all, mut odd) = (0, 0);
         for rsc in self.top.clone() {
-            let part = self.explain_resource(rsc);
             all += 1;
+            if self.is_plain(rsc) {
+                continue;
+            }
+            let part = self.explain_resource(rsc);
             let missing = part.causes.iter().any(|c| c.code != Code::ProbesPending);
             if part.verdict > Verdict::Moving || missing {
                 odd += 1;
