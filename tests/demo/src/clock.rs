@@ -30,6 +30,18 @@ impl Mono {
     }
 }
 
+/// Processes that want a core and have none, for each core, over the last minute.
+pub(crate) fn waiting_per_core() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0.0);
+    let cores = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    ((load - cores) / cores).max(0.0)
+}
+
 /// A duration as a person reads it: `412 ms`, `2.35 s`.
 pub(crate) struct Human(pub(crate) Duration);
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::clock::{Human, Mono};
+use crate::clock::{Human, Mono, waiting_per_core};
 use crate::cluster::{Binaries, Cluster};
 use crate::history::Record;
 use crate::layout::Layout;
@@ -442,7 +442,7 @@ impl World {
     /// wants to run, a second for each process that waits for a core otherwise. Order and overlap
     /// are judged all the same, and the figures stay what they are.
     pub(crate) fn stretch(&mut self) -> Duration {
-        let span = Duration::from_secs_f64(waiting_per_core().clamp(0.0, STRETCH_MAX));
+        let span = Duration::from_secs_f64(waiting_per_core().min(STRETCH_MAX));
         self.stretched = self.stretched.max(span);
         span
     }
@@ -497,18 +497,6 @@ impl World {
     pub(crate) fn typed(&mut self) -> Option<Option<String>> {
         self.typed.pop_front()
     }
-}
-
-/// Processes that want a core and have none, for each core, over the last minute.
-fn waiting_per_core() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = text
-        .split(' ')
-        .next()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0.0);
-    let cores = thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
-    (load - cores) / cores
 }
 
 /// A sender that turns what it is given into news.

@@ -29,13 +29,17 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::clock::Mono;
+use crate::clock::{Mono, waiting_per_core};
 use store::{Answer, Store};
 use verdict::{Instance, Verdict};
 
 /// A beat younger than this is proof that the service serves now. Beats come each millisecond; a
 /// machine with both cores busy has been seen to hold them back for 20 ms.
 const FRESH: Duration = Duration::from_millis(60);
+
+/// So much older a beat may be for each process that waits for a core: with eleven of them one was
+/// held back for half a second.
+const FRESH_PER_WAITING: Duration = Duration::from_millis(60);
 
 /// Longest line that a service or an agent sends: a path and four short words.
 const LINE_BYTES_MAX: u64 = 8_192;
@@ -129,12 +133,15 @@ impl Witness {
     /// The site where the service answers now, if it does; several if several do.
     pub(crate) fn serving(&self) -> Vec<String> {
         let now = Mono::now();
+        let fresh = FRESH + FRESH_PER_WAITING.mul_f64(waiting_per_core());
         let seen = self.lock();
         let mut sites: Vec<String> = seen
             .lives
             .iter()
             .filter(|(life, _)| life.ready.is_some() && life.gone.is_none())
-            .filter(|(_, path)| beats::last(path).is_some_and(|at| now.since(at) < FRESH))
+            // The thread that waits for its end may be behind.
+            .filter(|(life, _)| alive(life.pid))
+            .filter(|(_, path)| beats::last(path).is_some_and(|at| now.since(at) < fresh))
             .map(|(life, _)| life.site.clone())
             .collect();
         sites.dedup();
