@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::booth::Timings;
 use crate::hosts::{Hosts, MEMBERS};
+use crate::process::schedule_like;
 
 /// The members' names, in the order of their hosts.
 pub(crate) const NAMES: [&str; MEMBERS] = ["berlin", "paris", "arb"];
@@ -160,6 +161,18 @@ impl<'a> Interlock<'a> {
     pub(crate) fn kill_first_site(&mut self) {
         let _ = self.daemons[0].kill();
         let _ = self.daemons[0].wait();
+    }
+
+    /// Lets every daemon run in the scheduling class of `other`: booth's make themselves real-time.
+    ///
+    /// # Errors
+    /// The class cannot be set.
+    pub(crate) fn schedule_like(&self, other: u32) -> Result<String, String> {
+        let mut class = String::new();
+        for daemon in &self.daemons {
+            class = schedule_like(daemon.id(), other)?;
+        }
+        Ok(class)
     }
 
     /// The arbitrator's process.

@@ -64,6 +64,16 @@ enum What {
         #[arg(long)]
         check: bool,
     },
+    /// Only our failovers after `kill -9` of the holder's agent, one after the other; exits 1 when
+    /// one does not come. Needs root as well.
+    Failover {
+        /// How many; each takes half a minute.
+        #[arg(long, default_value_t = 30)]
+        rounds: u64,
+        /// Where the built binaries are; default: beside this one.
+        #[arg(long)]
+        binaries: Option<PathBuf>,
+    },
     /// One process of the load of `messaging` (that command starts it).
     #[command(hide = true)]
     Drive(drive::Drive),
@@ -73,6 +83,15 @@ fn main() -> ExitCode {
     let (binaries, arbitrator, full, check) = match Arguments::parse().what {
         What::Transport => return said(transport::run().map(|text| (text, 0)), false),
         What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
+        What::Failover { rounds, binaries } => {
+            let plan = side_by_side::Plan {
+                binaries,
+                arbitrator: None,
+                full: true,
+            };
+            let done = side_by_side::our_failovers(&plan, rounds);
+            return said(done.map(|()| (String::new(), 0)), false);
+        }
         What::Messaging {
             binaries,
             seconds,

@@ -3,6 +3,30 @@
 use std::fs;
 use std::path::Path;
 
+use crate::hosts::run;
+
+/// Lets a daemon's threads run in the scheduling class that another's run in, and everything that
+/// it starts as well.
+///
+/// # Errors
+/// A class cannot be read or set; nothing was changed, or only some threads were.
+pub(crate) fn schedule_like(pid: u32, other: u32) -> Result<String, String> {
+    let said = run(&["chrt", "-p", &other.to_string()])?;
+    let field = |name: &str| {
+        let line = said.lines().find(|line| line.contains(name))?;
+        Some(line.rsplit(": ").next()?.trim().to_owned())
+    };
+    let policy = field("policy").ok_or_else(|| format!("chrt said {said:?}"))?;
+    let priority = field("priority").unwrap_or_else(|| "0".to_owned());
+    let flag = match policy.as_str() {
+        "SCHED_RR" => "-r",
+        "SCHED_FIFO" => "-f",
+        _ => "-o",
+    };
+    run(&["chrt", "-a", flag, "-p", &priority, &pid.to_string()])?;
+    Ok(format!("{policy} {priority}"))
+}
+
 /// Resident memory in MB (10^6 bytes), of one process.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ use crate::usage::Early;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let code = match usage::parse(arguments.iter().cloned()) {
+    let code = match usage::parse(&arguments) {
         Ok(args) => {
             let out = Output::new(&args.global);
             run(&args, &out).unwrap_or_else(|stop| out.stop(stop))

@@ -1,11 +1,13 @@
 //! A wrong command line gets one line that names the right one, never a page of usage.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use ticket_admin::{Code, Failure};
 use ticket_config::closest;
 
-use crate::args::Args;
+use crate::args::{Args, Global, Grant, Verb};
 
 /// What people type who know other tools, and what to write here.
 const REPLACED: [(&str, &str); 37] = [
@@ -60,10 +62,57 @@ pub(crate) enum Early {
 }
 
 /// Reads the command line.
-pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Args, Early> {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Args, Early> {
+    if let Some(args) = grant_only(arguments) {
+        return Ok(args);
+    }
     Args::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Early::Asked(error.to_string()),
         _ => Early::Wrong(Box::new(explain(&error))),
+    })
+}
+
+/// The grammar of `ticket grant` alone. The whole one takes longer to set up than a grant's votes to
+/// be counted, and this is the command that people wait for when a service is down.
+#[derive(Parser)]
+struct GrantOnly {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    grant: Grant,
+}
+
+/// Options before the verb that have a value of their own.
+const WITH_VALUE: [&str; 9] = [
+    "-c",
+    "--config",
+    "--socket",
+    "-s",
+    "--host",
+    "--member",
+    "-o",
+    "--output-as",
+    "--output-format",
+];
+
+/// A right command line of `ticket grant`; everything else is left to the whole grammar, which
+/// knows what to say about it.
+fn grant_only(arguments: &[OsString]) -> Option<Args> {
+    let mut verb = 1;
+    loop {
+        let word = arguments.get(verb)?.to_str()?;
+        match word {
+            "grant" => break,
+            _ if WITH_VALUE.contains(&word) => verb += 2,
+            _ if word.starts_with('-') => verb += 1,
+            _ => return None,
+        }
+    }
+    let rest = arguments.iter().enumerate().filter(|(n, _)| *n != verb);
+    let GrantOnly { global, grant } = GrantOnly::try_parse_from(rest.map(|(_, word)| word)).ok()?;
+    Some(Args {
+        global,
+        verb: Verb::Grant(grant),
     })
 }
 
@@ -172,4 +221,45 @@ fn short(text: &str) -> String {
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c });
     clean.take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_reads_what_the_whole_grammar_reads() {
+        let short = [
+            "ticket grant",
+            "ticket grant db",
+            "ticket grant db paris --dry-run -y",
+            "ticket grant --to paris -t db --wait=5s",
+            "ticket -c grant grant db",
+            "ticket --config=x -s berlin --json -q grant db --socket s",
+            "ticket grant db -F --reason why -o json",
+            "ticket grant grant grant",
+        ];
+        let long = [
+            "ticket",
+            "ticket grant --help",
+            "ticket grant db --too paris",
+            "ticket grant a b c",
+            "ticket list grant",
+            "ticket revoke grant",
+            "ticket --help grant",
+            "ticket -c grant",
+            "ticket --wait 5s grant db",
+        ];
+        for (lines, is_short) in [(&short[..], true), (&long[..], false)] {
+            for line in lines {
+                let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+                let found = grant_only(&words);
+                assert_eq!(found.is_some(), is_short, "{line}");
+                if let Some(found) = found {
+                    let whole = Args::try_parse_from(&words).expect("right as a whole");
+                    assert_eq!(format!("{found:?}"), format!("{whole:?}"), "{line}");
+                }
+            }
+        }
+    }
 }
