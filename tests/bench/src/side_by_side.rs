@@ -175,6 +175,7 @@ fn grants(
         ours: milliseconds(median(our_times)),
         theirs,
         unit: "ms",
+        timing: true,
         goal: Some(theirs / 3.0),
     });
     Ok(())
@@ -235,6 +236,7 @@ fn failovers(
         ours: median(our_times).as_secs_f64(),
         theirs: median(their_times).as_secs_f64(),
         unit: "s",
+        timing: true,
         goal: None,
     });
     Ok(())
@@ -340,6 +342,7 @@ fn footprint(
             ours: per_second(before.0, after.0),
             theirs: per_second(before.1, after.1),
             unit: "/s",
+            timing: false,
             goal: (tickets == 1).then_some(3.0),
         });
         report.lines.push(Line {
@@ -347,6 +350,7 @@ fn footprint(
             ours: resident_mb(pids.0)?,
             theirs: resident_mb(pids.1)?,
             unit: "MB",
+            timing: false,
             goal: (tickets == 100).then_some(6.0),
         });
     }
@@ -364,6 +368,7 @@ fn weigh(arbitrator: &Path, report: &mut Report) -> Result<(), String> {
         ours: size(arbitrator)?,
         theirs: size(Path::new("/usr/sbin/boothd"))?,
         unit: "MB",
+        timing: false,
         goal: Some(5.0),
     });
     Ok(())
