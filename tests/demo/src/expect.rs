@@ -114,22 +114,8 @@ fn check(world: &mut World, wish: &Wish) -> Result<(), String> {
         Wish::Asked => demand(world.asked > world.started, || {
             "no ticket command was given".into()
         }),
-        Wish::Since(action, ended) => {
-            let asked = world.asked;
-            let notes = world.witness.notes();
-            let seen = notes.iter().any(|note| {
-                note.at > asked && note.action == *action && note.code.is_some() == *ended
-            });
-            let state = if *ended { "ended" } else { "begun" };
-            demand(seen, || format!("no agent has {state} a {action} since"))
-        }
-        Wish::FirstAnswerBelow(span) => {
-            let limit = span.value(&world.settings);
-            let first = world.first_answer().ok_or("the service has not answered")?;
-            demand(first < limit, || {
-                format!("the first answer came {} after the start", Human(first))
-            })
-        }
+        Wish::Since(action, ended) => since(world, action, *ended),
+        Wish::FirstAnswerBelow(span) => first_answer(world, span.value(&world.settings)),
         Wish::NoStandby => no_standby(world),
         Wish::OneOwner => {
             let now = Mono::now();
@@ -255,6 +241,22 @@ fn stop_before_start(world: &World) -> Result<(), String> {
             "nothing was stopped elsewhere before the start at {site}"
         )),
     }
+}
+
+/// What an agent did since the last ticket command.
+fn since(world: &World, action: &str, ended: bool) -> Result<(), String> {
+    let notes = world.witness.notes();
+    let mut later = notes.iter().filter(|note| note.at > world.asked);
+    let seen = later.any(|note| note.action == action && note.code.is_some() == ended);
+    let state = if ended { "ended" } else { "begun" };
+    demand(seen, || format!("no agent has {state} a {action} since"))
+}
+
+fn first_answer(world: &World, limit: Duration) -> Result<(), String> {
+    let first = world.first_answer().ok_or("the service has not answered")?;
+    demand(first < limit, || {
+        format!("the first answer came {} after the start", Human(first))
+    })
 }
 
 fn no_standby(world: &World) -> Result<(), String> {
