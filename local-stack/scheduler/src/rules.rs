@@ -25,11 +25,17 @@ pub(crate) struct Facts<'m, 'a> {
     pub(crate) groups: Option<&'m [String]>,
 }
 
+/// Most rules that one rule may take in by reference, however deep: they may refer to each other in
+/// circles, or double at every step.
+const HOPS_MAX: u32 = 1000;
+
 /// Finds what `id-ref` names.
 #[derive(Debug)]
 pub(crate) struct References<'a> {
     document: &'a Document,
     index: std::cell::OnceCell<HashMap<&'a str, Element<'a>>>,
+    /// How many references the rule at hand has followed.
+    hops: std::cell::Cell<u32>,
 }
 
 impl<'a> References<'a> {
@@ -37,6 +43,7 @@ impl<'a> References<'a> {
         Self {
             document,
             index: std::cell::OnceCell::new(),
+            hops: std::cell::Cell::new(0),
         }
     }
 
@@ -137,6 +144,18 @@ pub(crate) fn holds<'a>(
     rule: Element<'a>,
     facts: &Facts<'_, 'a>,
 ) -> bool {
+    references.hops.set(0);
+    part_holds(references, rule, facts)
+}
+
+fn part_holds<'a>(references: &References<'a>, rule: Element<'a>, facts: &Facts<'_, 'a>) -> bool {
+    if rule.attr("id-ref").is_some() {
+        let hops = references.hops.get() + 1;
+        references.hops.set(hops);
+        if hops > HOPS_MAX {
+            return false;
+        }
+    }
     let Some(rule) = references.resolve(rule) else {
         return false;
     };
@@ -146,7 +165,7 @@ pub(crate) fn holds<'a>(
     let mut conditions = 0;
     for condition in rule.children() {
         let result = match condition.name() {
-            "rule" => holds(references, condition, facts),
+            "rule" => part_holds(references, condition, facts),
             "expression" => attribute_holds(condition, facts),
             "date_expression" => date_holds(references, condition, facts.now),
             "rsc_expression" => agent_holds(condition, facts),

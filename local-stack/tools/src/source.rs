@@ -98,33 +98,24 @@ pub(crate) fn parse_cib(text: String, name: &str) -> Result<Cib, Failure> {
     Cib::parse_owned(text, Some(name)).map_err(|e| Failure::new(exit::DATA, e.to_string()))
 }
 
-/// Writes a file so that it is either the old one or the new one.
+/// Writes a file. One that exists is written in place, not replaced by a new one: programs that work
+/// on a copy, such as pcs, keep it open and read it again.
 ///
 /// # Errors
-/// The disk says no; the old file is untouched then.
+/// The disk says no; the file may be cut short then.
 pub(crate) fn write(path: &str, text: &str) -> Result<(), Failure> {
-    let failed = |e| Failure::write(path, &e);
     if path == "-" {
         print!("{text}");
         return Ok(());
     }
-    let special = std::fs::metadata(path).is_ok_and(|m| !m.is_file());
-    if special {
-        return std::fs::write(path, text).map_err(failed);
-    }
-    let beside = format!("{path}.{}.new", std::process::id());
     let written = (|| {
-        let mut file = std::fs::File::create(&beside)?;
+        let mut file = std::fs::File::create(path)?;
         std::io::Write::write_all(&mut file, text.as_bytes())?;
-        file.sync_all()?;
-        if let Ok(old) = std::fs::metadata(path) {
-            file.set_permissions(old.permissions())?;
+        // A pipe or a terminal has nothing to be synced.
+        if file.metadata()?.is_file() {
+            file.sync_all()?;
         }
-        std::fs::rename(&beside, path)
+        Ok(())
     })();
-    if written.is_err() {
-        // Nothing of it shall stay; that it cannot be removed changes nothing for the caller.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written.map_err(failed)
+    written.map_err(|e| Failure::write(path, &e))
 }

@@ -182,12 +182,6 @@ impl<'a> Checker<'a> {
             self.error(root, "<configuration> is missing".to_owned());
             return;
         };
-        if root.child("status").is_none() {
-            self.error(
-                root,
-                "<status/> is missing; write it after </configuration>".to_owned(),
-            );
-        }
         for section in ["crm_config", "nodes", "resources", "constraints"] {
             if configuration.child(section).is_none() {
                 self.error(configuration, format!("<{section}/> is missing"));

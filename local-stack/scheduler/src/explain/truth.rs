@@ -6,6 +6,9 @@ use super::Row;
 use crate::plan::Plan;
 use crate::rules::{self, Facts};
 
+/// Most rows of a table: rules that refer to each other in circles would fill it for ever.
+const ROWS_MAX: usize = 200;
+
 impl<'a> Plan<'a> {
     /// One row for each rule and condition, the outermost rule first.
     pub(super) fn truth_table(&self, rule: Element<'a>, facts: &Facts<'_, 'a>) -> Vec<Row> {
@@ -21,6 +24,9 @@ impl<'a> Plan<'a> {
         depth: usize,
         rows: &mut Vec<Row>,
     ) {
+        if rows.len() >= ROWS_MAX || depth >= ROWS_MAX {
+            return;
+        }
         let Some(element) = self.references.resolve(written) else {
             return;
         };

@@ -1,5 +1,6 @@
 //! What a CIB says about a resource, and `crm_resource`.
 
+mod agents;
 mod change;
 mod digests;
 mod place;

@@ -84,6 +84,9 @@ fn add(cib: &mut Cib, id: &str) -> ElementId {
     location
 }
 
+/// Element, end of its id, attributes.
+type Expression<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// A constraint that ends by itself has a rule; one that does not has a score and a node.
 fn describe(
     cib: &mut Cib,
@@ -104,7 +107,7 @@ fn describe(
     };
     let suffix = if score.starts_with('-') { "-rule" } else { "" };
     let rule = document.append(location, "rule");
-    let expressions: [(&str, &str, &[(&str, &str)]); 2] = [
+    let expressions: [Expression<'_>; 2] = [
         (
             "expression",
             "-expr",

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use cib::Cib;
 use scheduler::{Inputs, Status};
 
-use super::{change, digests, place, show};
+use super::{agents, change, digests, place, show};
 use crate::answer::{self, Answer, Call};
 use crate::args::{Given, Tool, switch, valued};
 use crate::exit::{self, Failure};
@@ -85,6 +85,30 @@ const TOOL: Tool = Tool {
             "Delete a resource from the CIB (requires -t)",
         ),
         switch(' ', "digests", "Show parameter hashes (requires -r and -N)"),
+        switch(' ', "list-standards", "List supported standards"),
+        switch(
+            ' ',
+            "list-ocf-providers",
+            "List all available OCF providers",
+        ),
+        valued(
+            ' ',
+            "list-agents",
+            "STD:PROV",
+            "List all agents of a standard and provider",
+        ),
+        valued(
+            ' ',
+            "list-ocf-alternatives",
+            "AGENT",
+            "List all providers of an OCF agent",
+        ),
+        valued(
+            ' ',
+            "show-metadata",
+            "SPEC",
+            "Show the metadata of class:provider:agent",
+        ),
         switch('C', "cleanup", "Needs a running cluster"),
         switch('R', "refresh", "Needs a running cluster"),
         switch('F', "fail", "Needs a running cluster"),
@@ -211,6 +235,9 @@ fn run(call: &Call<'_>) -> Result<Answer, Failure> {
     if let Some(live) = LIVE.iter().find(|l| given.has(l)) {
         let message = format!("--{live} needs a running cluster, not a file");
         return Err(Failure::new(exit::DISCONNECTED, message));
+    }
+    if let Some(answer) = agents::look(given) {
+        return answer;
     }
     let path = source::cib_file()?;
     let cib = cibadmin::read(&path)?;
