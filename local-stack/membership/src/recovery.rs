@@ -131,7 +131,9 @@ impl Node {
         }
         match &self.phase {
             Phase::Gather(gather) => {
-                let newer = self.promised.is_none_or(|promised| view > promised);
+                // A proposer that has not heard of our view may count as we did: it counts again.
+                let counts_on = view.counter > self.ring.view.id.counter;
+                let newer = counts_on && self.promised.is_none_or(|promised| view > promised);
                 if gather.members() == members && (newer || !self.keeps(Weakness::Promise)) {
                     self.enter_recovery(now, View { id: view, members });
                     self.repeat_recovery(now);

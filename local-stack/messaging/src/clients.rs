@@ -87,7 +87,7 @@ impl Conn {
         let count = *read.as_ref().unwrap_or(&0);
         self.input.truncate(at + count);
         match read {
-            Ok(0) => self.gone = Some("it closed the connection".to_owned()),
+            Ok(0) => self.gone = Some(LEFT.to_owned()),
             Ok(count) => self.readable = count == READ_BYTES,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -210,6 +210,9 @@ fn message_of(client: u64, body: &[u8]) -> Result<Wish, String> {
         safe: *safe == 1,
     })
 }
+
+/// Why a client is gone that just went.
+pub(crate) const LEFT: &str = "it closed the connection";
 
 /// First byte of a message in the order: to a group.
 pub(crate) const TO_GROUP: u8 = 0;

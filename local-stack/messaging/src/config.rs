@@ -291,7 +291,7 @@ impl Config {
                 format!("node {:?} is not among the nodes", self.node)
             });
         }
-        if !self.port.checked_add(1).is_some_and(|_| self.port > 0) {
+        if self.port == 0 || self.port == u16::MAX {
             faults.push(format!(
                 "port {}: write 1 to 65534, the next one is used too",
                 self.port

@@ -14,9 +14,9 @@ use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use stack_client::words::{self, Notice};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::clients::{Conn, OF_GROUPS, OF_STORE, TO_GROUP, Wish, group_of};
+use crate::clients::{Conn, LEFT, OF_GROUPS, OF_STORE, TO_GROUP, Wish, group_of};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::keys::KeyEvent;
@@ -423,7 +423,7 @@ impl Engine {
     fn hand_out(&mut self, now: Time, delivery: Delivery) {
         match delivery {
             Delivery::Message { sender, bytes, .. } => match bytes.split_first() {
-                Some((&TO_GROUP, message)) => self.to_group(sender, message),
+                Some((&TO_GROUP, message)) => self.deliver_to_group(sender, message),
                 Some((&OF_GROUPS, word)) => {
                     self.groups.handle_message(sender, word);
                     self.tell_groups();
@@ -463,7 +463,7 @@ impl Engine {
         }
     }
 
-    fn to_group(&mut self, sender: NodeId, message: &[u8]) {
+    fn deliver_to_group(&mut self, sender: NodeId, message: &[u8]) {
         let Some(group) = group_of(message) else {
             return;
         };
@@ -634,7 +634,10 @@ impl Engine {
                 continue;
             };
             let _ = epoll::delete(&self.epoll, client.stream());
-            info!("client {id} is gone: {}", client.gone.unwrap_or_default());
+            match client.gone.as_deref() {
+                Some(LEFT) | None => debug!("client {id} is gone"),
+                Some(why) => info!("client {id} is gone: {why}"),
+            }
             self.groups.forget(id);
         }
         self.send_own();

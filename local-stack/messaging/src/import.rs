@@ -25,7 +25,7 @@ enum Item {
     Block {
         line: usize,
         name: String,
-        items: Vec<Item>,
+        items: Vec<Self>,
     },
 }
 
