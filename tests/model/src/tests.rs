@@ -33,10 +33,8 @@ fn a_takeover_in_every_order_of_events() {
 }
 
 #[test]
-fn removed_rules_are_caught() {
-    for rule in ["drift-margin", "obligation-at-accept", "acquire-after"] {
-        let rules = Rules::without(rule).expect("there is such a rule");
-        let found = search(&small(rules), STATES_MAX);
-        assert!(found.violation.is_some(), "{rule}: {} states", found.states);
-    }
+fn a_removed_rule_is_caught() {
+    let rules = Rules::without("acquire-after").expect("there is such a rule");
+    let found = search(&small(rules), STATES_MAX);
+    assert!(found.violation.is_some(), "{} states", found.states);
 }

@@ -232,14 +232,14 @@ impl Acknowledged {
         }
     }
 
-    /// Whether a grant or move asked after this revoke may already have replaced it.
+    /// Whether a grant or move asked after this revoke, or beside it, may already have replaced it.
     fn replaced(&self, one: Open) -> bool {
         let later = |other: &Open| {
             other.ticket == one.ticket
-                && other.asked >= one.asked
+                && other.asked >= one.since
                 && matches!(other.ask, Ask::Grant { .. } | Ask::Move { .. })
         };
-        let granted = self.granted[usize::from(one.ticket)] >= one.asked;
+        let granted = self.granted[usize::from(one.ticket)] >= one.since;
         granted || self.open.iter().any(later) || self.unknown.iter().any(later)
     }
 

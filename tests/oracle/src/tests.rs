@@ -333,6 +333,21 @@ fn a_revoke_of_a_forced_grant_says_nothing_of_who_was_left_behind() {
 }
 
 #[test]
+fn a_grant_asked_beside_a_revoke_may_come_after_it() {
+    let mut events = vec![
+        (0, held(0, 1, 10)),
+        (1, asked(1, Ask::Grant { to: 0 })),
+        (2, asked(2, Ask::Revoke)),
+        (3, released(0, 1)),
+        (5, held(0, 2, 20)),
+        (6, done(2)),
+    ];
+    assert_eq!(broken(&events), [""; 0]);
+    events.remove(1);
+    assert_eq!(broken(&events), ["acknowledged"]);
+}
+
+#[test]
 fn a_revoke_agreed_only_keeps_the_ticket_from_others() {
     let agreed = Event::Answered {
         request: 2,
