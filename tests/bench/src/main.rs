@@ -2,7 +2,8 @@
 //! work to do. Prints medians and ratios; with `--check` a missed goal is a failure.
 //!
 //! `bench booth` and `bench messaging` need root (network namespaces) and install Debian's booth and
-//! corosync if they are missing.
+//! corosync if they are missing; `bench scheduler` needs Debian's `pacemaker-cli-utils`, and `bash` and
+//! GNU `time` as stop-watches.
 
 mod booth;
 mod drive;
@@ -12,6 +13,7 @@ mod interlock;
 mod messaging;
 mod process;
 mod rings;
+mod scheduler;
 mod side_by_side;
 mod transport;
 
@@ -74,6 +76,9 @@ enum What {
         #[arg(long)]
         binaries: Option<PathBuf>,
     },
+    /// Our `crm_simulate` beside Debian's: time, memory, and whether the graphs are equal. Graphs that
+    /// differ are a failure.
+    Scheduler(scheduler::Plan),
     /// One process of the load of `messaging` (that command starts it).
     #[command(hide = true)]
     Drive(drive::Drive),
@@ -82,6 +87,7 @@ enum What {
 fn main() -> ExitCode {
     let (binaries, arbitrator, full, check) = match Arguments::parse().what {
         What::Transport => return said(transport::run().map(|text| (text, 0)), false),
+        What::Scheduler(plan) => return said(scheduler::answer(&plan), true),
         What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
         What::Failover { rounds, binaries } => {
             let plan = side_by_side::Plan {

@@ -43,9 +43,11 @@ impl Difference {
     }
 }
 
-struct Node {
-    name: Option<String>,
-    inputs: Vec<usize>,
+pub(crate) struct Node {
+    /// What it is, if it is a real action.
+    pub(crate) name: Option<String>,
+    /// Places of the nodes that come before it.
+    pub(crate) inputs: Vec<usize>,
 }
 
 impl Graph {
@@ -134,7 +136,7 @@ impl Graph {
     }
 }
 
-fn read_nodes(root: Element<'_>, name_of: fn(Element<'_>) -> String) -> Vec<Node> {
+pub(crate) fn read_nodes(root: Element<'_>, name_of: fn(Element<'_>) -> String) -> Vec<Node> {
     let mut actions = Vec::new();
     let mut index = HashMap::new();
     for synapse in root.children_named("synapse") {
@@ -161,7 +163,8 @@ fn read_nodes(root: Element<'_>, name_of: fn(Element<'_>) -> String) -> Vec<Node
     nodes.collect()
 }
 
-fn sort(nodes: &[Node]) -> Result<Vec<usize>, String> {
+/// The places of nodes, each after those of its inputs.
+pub(crate) fn sort(nodes: &[Node]) -> Result<Vec<usize>, String> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
@@ -218,7 +221,7 @@ fn without_numbers(text: &str) -> String {
 }
 
 /// Everything that must be the same about an action.
-fn name_of(action: Element<'_>) -> String {
+pub(crate) fn name_of(action: Element<'_>) -> String {
     let attributes: BTreeMap<&str, &str> = action
         .child("attributes")
         .into_iter()

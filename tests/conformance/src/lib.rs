@@ -14,6 +14,7 @@ mod cases;
 mod graph;
 mod known;
 mod own;
+mod pair;
 pub mod random;
 mod shrink;
 
@@ -22,6 +23,7 @@ pub use cases::{Case, Recordings};
 pub use graph::{Difference, Graph};
 pub use known::known_class;
 pub use own::{Own, own_cases};
+pub use pair::{PairDifference, compare_pair};
 pub use shrink::shrink;
 
 use random::Sketch;
