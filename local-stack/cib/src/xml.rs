@@ -98,11 +98,13 @@ impl Document {
         self.file.as_deref()
     }
 
+    #[inline]
     pub(crate) fn span(&self, span: Span) -> &str {
         let start = span.start as usize;
         &self.text[start..start + span.length as usize]
     }
 
+    #[inline]
     pub(crate) fn node(&self, id: u32) -> &Node {
         &self.nodes[id as usize]
     }
@@ -153,16 +155,19 @@ impl<'a> Element<'a> {
         self.document
     }
 
+    #[inline]
     fn node(self) -> &'a Node {
         self.document.node(self.id.0)
     }
 
     /// The tag name.
+    #[inline]
     pub fn name(self) -> &'a str {
         self.document.span(self.node().text)
     }
 
     /// The value of an attribute, entities resolved.
+    #[inline]
     pub fn attr(self, name: &str) -> Option<&'a str> {
         let wanted = name.len();
         self.raw_attributes()
@@ -176,6 +181,7 @@ impl<'a> Element<'a> {
         self.attr("id").unwrap_or("")
     }
 
+    #[inline]
     pub(crate) fn raw_attributes(self) -> &'a [Attribute] {
         let node = self.node();
         let start = node.attributes_start as usize;
@@ -191,6 +197,7 @@ impl<'a> Element<'a> {
     }
 
     /// The child elements, in order.
+    #[inline]
     pub fn children(self) -> Children<'a> {
         Children {
             document: self.document,
@@ -272,6 +279,7 @@ pub struct Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let a = self.rest.next()?;
         Some((self.document.span(a.name), self.document.span(a.value)))
@@ -288,6 +296,7 @@ pub struct Children<'a> {
 impl<'a> Iterator for Children<'a> {
     type Item = Element<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while self.next != NONE {
             let id = self.next;

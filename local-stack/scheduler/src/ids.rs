@@ -16,10 +16,12 @@ macro_rules! index {
         pub(crate) struct $name(pub(crate) u32);
 
         impl Id for $name {
+            #[inline]
             fn new(place: usize) -> Self {
                 Self(u32::try_from(place).unwrap_or(u32::MAX))
             }
 
+            #[inline]
             fn at(self) -> usize {
                 self.0 as usize
             }
@@ -91,12 +93,14 @@ impl<I: Id, T> Table<I, T> {
 impl<I: Id, T> Index<I> for Table<I, T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, id: I) -> &T {
         &self.items[id.at()]
     }
 }
 
 impl<I: Id, T> IndexMut<I> for Table<I, T> {
+    #[inline]
     fn index_mut(&mut self, id: I) -> &mut T {
         &mut self.items[id.at()]
     }

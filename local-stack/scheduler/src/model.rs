@@ -133,18 +133,22 @@ macro_rules! flags {
         impl $name {
             $(pub(crate) const $flag: Self = Self(1 << $bit);)*
 
+            #[inline]
             pub(crate) fn has(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }
 
+            #[inline]
             pub(crate) fn any(self, other: Self) -> bool {
                 self.0 & other.0 != 0
             }
 
+            #[inline]
             pub(crate) fn set(&mut self, other: Self) {
                 self.0 |= other.0;
             }
 
+            #[inline]
             pub(crate) fn clear(&mut self, other: Self) {
                 self.0 &= !other.0;
             }

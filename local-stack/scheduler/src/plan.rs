@@ -393,10 +393,23 @@ impl<'a> Plan<'a> {
                 _ => None,
             };
         }
-        match self.locations(rsc, current).as_slice() {
-            [one] => Some(*one),
-            _ => None,
+        let mut found = None;
+        (self.one_location(rsc, current, &mut found)).then_some(found)?
+    }
+
+    /// Collects the nodes of [`Self::locations`] as long as it is one and the same.
+    fn one_location(&self, rsc: RscId, current: bool, found: &mut Option<NodeId>) -> bool {
+        let r = &self.rsc[rsc];
+        let mut same = |node: NodeId| *found.get_or_insert(node) == node;
+        if r.children.is_empty() {
+            return if current {
+                r.running_on.iter().all(|n| same(*n))
+            } else {
+                r.assigned.is_none_or(same)
+            };
         }
+        let mut children = r.children.iter();
+        children.all(|c| self.one_location(*c, current, found))
     }
 
     /// Whether a resource is active anywhere (`all`: each of its parts).

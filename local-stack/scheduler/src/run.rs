@@ -222,6 +222,7 @@ impl<'a> Plan<'a> {
             let entries = resources
                 .into_iter()
                 .flat_map(|r| r.children_named("lrm_resource"));
+            self.history.reserve(entries.clone().count());
             for entry in entries {
                 self.history.entry((uname, entry.id())).or_insert(entry);
                 self.history_names.insert(entry.id());

@@ -160,25 +160,32 @@ pub(crate) fn base_name(id: &str) -> &str {
 /// A stable merge sort, top down, the first half being the smaller one: comparisons which are not
 /// total orders give one well-known result.
 pub(crate) fn merge_sort<T: Copy>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
+    // Only first halves are ever set aside.
+    let mut aside = items[..items.len() / 2].to_vec();
+    sort_with(items, &mut aside, compare);
+}
+
+fn sort_with<T: Copy>(items: &mut [T], aside: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
     let n = items.len();
     if n < 2 {
         return;
     }
     let middle = n / 2;
-    merge_sort(&mut items[..middle], compare);
-    merge_sort(&mut items[middle..], compare);
-    let left = items[..middle].to_vec();
-    let right = items[middle..].to_vec();
-    let (mut i, mut j) = (0, 0);
-    for slot in items.iter_mut() {
-        let from_left = j == right.len()
-            || (i < left.len() && compare(&left[i], &right[j]) != Ordering::Greater);
-        *slot = if from_left { left[i] } else { right[j] };
-        if from_left {
-            i += 1;
-        } else {
+    sort_with(&mut items[..middle], aside, compare);
+    // The second half may be longer than the first by one, its own first half never.
+    sort_with(&mut items[middle..], aside, compare);
+    let left = &mut aside[..middle];
+    left.copy_from_slice(&items[..middle]);
+    let (mut i, mut j, mut to) = (0, middle, 0);
+    while i < middle {
+        if j < n && compare(&left[i], &items[j]) == Ordering::Greater {
+            items[to] = items[j];
             j += 1;
+        } else {
+            items[to] = left[i];
+            i += 1;
         }
+        to += 1;
     }
 }
 

@@ -18,8 +18,8 @@ impl<'a> Plan<'a> {
             Variant::Primitive => self.act[action].flags,
             Variant::Group => self.group_flags(action, node),
             Variant::Clone => {
-                let instances = self.rsc[rsc].children.clone();
-                self.collective_flags(action, &instances, node)
+                let count = self.rsc[rsc].children.len();
+                self.collective_flags(action, count, |p, i| p.rsc[rsc].children[i], node)
             }
             Variant::Bundle => {
                 let child = self.rsc[rsc].bundle.as_ref().and_then(|b| b.child);
@@ -36,7 +36,7 @@ impl<'a> Plan<'a> {
                     Some(child) => self.rsc[child].children.clone(),
                     None => self.instances(rsc),
                 };
-                self.collective_flags(action, &instances, node)
+                self.collective_flags(action, instances.len(), |_, i| instances[i], node)
             }
         }
     }
@@ -99,13 +99,15 @@ impl<'a> Plan<'a> {
     fn collective_flags(
         &mut self,
         action: ActId,
-        instances: &[RscId],
+        count: usize,
+        instance: impl Fn(&Self, usize) -> RscId,
         node: Option<NodeId>,
     ) -> ActFlags {
         let mut flags = ActFlags::OPTIONAL | ActFlags::RUNNABLE | ActFlags::PSEUDO;
         let mut any_runnable = false;
         let task = self.original_task(action);
-        for &instance in instances {
+        for i in 0..count {
+            let instance = instance(self, i);
             let plain = self.rsc[instance].variant == Variant::Primitive;
             let place = if plain { node } else { None };
             let Some(found) = self.find_first_action(instance, None, Some(task), place) else {
