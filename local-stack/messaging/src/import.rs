@@ -600,7 +600,7 @@ quorum {
         assert!(config.quorum.two_node);
         assert_eq!(config.suspect_after_ms, Some(1_000));
         for told in [
-            "15: service {} is obsolete",
+            "16: service {} is obsolete",
             "13: mcastaddr is obsolete",
             "7: crypto_cipher is not needed",
         ] {
