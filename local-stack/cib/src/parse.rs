@@ -221,6 +221,9 @@ impl Reader {
         };
         let offset = self.at;
         self.at = start + length + end.len();
+        if kind == Kind::Text && length == 0 {
+            return Ok(());
+        }
         self.add(kind, span(start, start + length), offset);
         Ok(())
     }

@@ -83,9 +83,12 @@ impl Document {
         let mut child = node.first_child;
         while child != NONE {
             if mixed && self.node(child).kind == Kind::Text {
-                escape_into(out, self.span(self.node(child).text));
+                write_text(out, self.span(self.node(child).text));
             } else {
                 self.write_node(out, child, if mixed { 0 } else { depth + 1 });
+                if mixed && out.ends_with('\n') {
+                    out.pop();
+                }
             }
             child = self.node(child).next;
         }
@@ -106,6 +109,17 @@ impl Document {
             child = self.node(child).next;
         }
         false
+    }
+}
+
+/// Writes text such that a reader which drops white space between elements does not drop it.
+fn write_text(out: &mut String, text: &str) {
+    if text.trim().is_empty() {
+        for c in text.chars() {
+            let _ = write!(out, "&#{};", u32::from(c));
+        }
+    } else {
+        escape_into(out, text);
     }
 }
 

@@ -91,3 +91,12 @@ fn results_replace_earlier_ones_and_failures_stay() {
         .expect("the last result");
     assert_eq!(last.attr("operation"), Some("stop"));
 }
+
+#[test]
+fn text_among_elements_is_not_changed_by_writing() {
+    let text = "<a>one <b/> two<c><d/></c>&#32;<e><![CDATA[]]></e></a>";
+    let once = Document::parse(text, None).expect("it is XML").to_text();
+    let twice = Document::parse(&once, None).expect("it is XML").to_text();
+    assert_eq!(once, twice);
+    assert!(once.starts_with("<a>one <b/> two<c>"), "{once}");
+}
