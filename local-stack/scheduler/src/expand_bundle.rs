@@ -31,6 +31,10 @@ struct Bundle<'a> {
     ports: Vec<(&'a str, &'a str)>,
 }
 
+/// Most instances of a clone, or replicas of a bundle: each costs memory whether or not it runs, and
+/// ten times the largest known cluster's nodes is more than anybody can place. More are not made.
+pub(crate) const INSTANCES_MAX: i32 = 1_000;
+
 /// How many replicas a bundle has, how many of them per host, how many promoted; from its engine.
 pub(crate) fn counts(bundle: Element<'_>) -> Option<(i64, i64, i64, &'static str)> {
     let (engine, agent) = ["docker", "podman"]
@@ -45,6 +49,7 @@ pub(crate) fn counts(bundle: Element<'_>) -> Option<(i64, i64, i64, &'static str
         None if promoted > 0 => promoted,
         _ => count("replicas").unwrap_or(1).max(1),
     };
+    let replicas = replicas.min(INSTANCES_MAX.into());
     let mut per_host = count("replicas-per-host").unwrap_or(1).max(1);
     let network = bundle.child("network");
     let has = |name| network.is_some_and(|n| n.attr(name).is_some());

@@ -1,5 +1,6 @@
 //! Writes down what is left to do, and what each action waits for.
 
+mod circles;
 mod details;
 mod inputs;
 
@@ -40,6 +41,8 @@ impl<'a> Plan<'a> {
         for action in self.act.ids().rev() {
             self.add_action(action, &mut graph.synapses);
         }
+        let told = circles::open(&mut graph.synapses);
+        graph.diagnostics.extend(told);
         graph
     }
 

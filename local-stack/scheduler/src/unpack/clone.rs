@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use cib::Element;
 
+use crate::expand_bundle::INSTANCES_MAX;
 use crate::ids::RscId;
 use crate::model::{CloneData, RscFlags};
 use crate::plan::Plan;
@@ -39,6 +40,14 @@ impl<'a> Plan<'a> {
         let Some(child) = self.cloned_element(rsc) else {
             return false;
         };
+        if data.max > INSTANCES_MAX {
+            let id = &self.rsc[rsc].id;
+            self.diagnostics.push(format!(
+                "clone {id}: clone-max is {}, and {INSTANCES_MAX} is the most; take a smaller one",
+                data.max
+            ));
+            data.max = INSTANCES_MAX;
+        }
         let count = data.max.max(1);
         self.rsc[rsc].clone = Some(Box::new(data));
         let meta = &mut self.rsc[rsc].meta;

@@ -76,7 +76,8 @@ impl<'a> Entry<'a> {
             .attr("op-status")
             .and_then(text::leading_int)
             .unwrap_or(0);
-        self.is_probe() && (recorded == code::NOT_INSTALLED || status == 7)
+        let absent = matches!(recorded, code::NOT_INSTALLED | code::INVALID_PARAM);
+        self.is_probe() && (absent || status == 7)
     }
 
     pub(crate) fn changed_at(&self) -> Option<i64> {
