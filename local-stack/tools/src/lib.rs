@@ -31,7 +31,7 @@ pub use explain::{
     explain_subject, explanation_json, explanation_text, only_node,
 };
 pub use graph_xml::graph_xml;
-pub use simulate::{crm_simulate, recorded_time};
+pub use simulate::{after, crm_simulate, recorded_time};
 pub use status_text::status_text;
 
 /// The version of Pacemaker whose options and wording the tools follow.

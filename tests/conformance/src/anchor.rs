@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cib::Cib;
-use scheduler::Inputs;
+use cib::{Cib, Document};
+use scheduler::{ActionKind, Inputs};
 
 use crate::graph::{Difference, Graph};
 use crate::random::NOW;
@@ -140,6 +140,32 @@ impl Anchor {
         Cib::parse(&text, None).map_err(|e| e.to_string())
     }
 
+    /// Whether a cluster comes to rest with it, when everything succeeds.
+    pub fn settles(&self, cib: &Cib) -> bool {
+        let mut cib = cib.clone();
+        for _ in 0..SETTLES_WITHIN {
+            let text = unchecked(&cib.to_text());
+            let graph = self
+                .graph(&text)
+                .and_then(|g| Document::parse(&g, None).map_err(|e| e.to_string()));
+            let Ok(graph) = graph else {
+                return false;
+            };
+            if !graph
+                .root()
+                .descendants()
+                .any(|e| matches!(e.name(), "rsc_op" | "crm_event"))
+            {
+                return true;
+            }
+            match self.play(&text) {
+                Ok(after) => cib = after,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
     /// Compares our answer with its answer.
     pub fn compare(&self, input: &str) -> Verdict {
         let theirs = match self.graph(input) {
@@ -155,6 +181,30 @@ impl Anchor {
             Err(why) => Verdict::Wrong(why),
         }
     }
+}
+
+/// Transitions after which a cluster that has not come to rest is not going to.
+const SETTLES_WITHIN: usize = 12;
+
+/// Whether a cluster comes to rest with us, when everything succeeds.
+pub fn ours_settles(cib: &Cib) -> bool {
+    let mut cib = cib.clone();
+    for _ in 0..SETTLES_WITHIN {
+        let inputs = Inputs {
+            now: NOW,
+            grants: None,
+        };
+        let transition = scheduler::simulate(&cib, &inputs);
+        let left = transition
+            .synapses
+            .iter()
+            .any(|s| s.action.kind != ActionKind::Pseudo);
+        if !left {
+            return true;
+        }
+        cib = tools::after(&cib, &transition, NOW);
+    }
+    false
 }
 
 /// Checking an input against the schema costs more than answering it.

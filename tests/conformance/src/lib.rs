@@ -18,10 +18,10 @@ mod pair;
 pub mod random;
 mod shrink;
 
-pub use anchor::{Anchor, Verdict, ours, unchecked};
+pub use anchor::{Anchor, Verdict, ours, ours_settles, unchecked};
 pub use cases::{Case, Recordings};
 pub use graph::{Difference, Graph};
-pub use known::known_class;
+pub use known::{CLASSES, known_class};
 pub use own::{Own, own_cases};
 pub use pair::{PairDifference, compare_pair};
 pub use shrink::shrink;

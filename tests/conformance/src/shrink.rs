@@ -58,7 +58,10 @@ fn drop_attributes(mut best: String, keeps: &dyn Fn(&str) -> bool) -> String {
         }
         let names: Vec<String> = (cib.document().element(element).attributes())
             .map(|(name, _)| name.to_owned())
-            .filter(|name| !matches!(name.as_str(), "id" | "name" | "uname"))
+            .filter(|name| {
+                let kept = ["id", "name", "uname", "validate-with", "class", "type"];
+                !kept.contains(&name.as_str())
+            })
             .collect();
         for name in names {
             let Ok(mut cib) = Cib::parse(&best, None) else {

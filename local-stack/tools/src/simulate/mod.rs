@@ -541,6 +541,13 @@ fn undecorated(text: &str) -> String {
     out
 }
 
+/// The CIB after a transition in which everything succeeds.
+pub fn after(cib: &Cib, transition: &scheduler::Transition, now: i64) -> Cib {
+    let mut cib = cib.clone();
+    play::play(&mut cib, transition, now, &[]);
+    cib
+}
+
 /// When a CIB was judged, if it remembers.
 pub fn recorded_time(cib: &Cib) -> Option<i64> {
     cib.root()

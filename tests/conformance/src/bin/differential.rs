@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! differential run [--seeds A..B] [--gate PERCENT] [--program PATH] [--list]
+//! differential settle [--seeds A..B]   plays cold clusters on until nothing is left to do
 //! differential make SEED          prints the case
 //! differential show SEED|FILE     prints the difference
 //! differential shrink SEED|FILE   prints a smaller case with the same kind of difference
@@ -11,7 +12,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use conformance::{Anchor, Verdict, known_class, random_case, shrink, unchecked};
+use conformance::random::Sketch;
+use conformance::{
+    Anchor, CLASSES, Verdict, known_class, ours_settles, random_case, shrink, unchecked,
+};
 
 struct Options {
     command: String,
@@ -70,6 +74,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let anchor = |number| Anchor::new(options.program.clone(), directory.path().into(), number);
     match options.command.as_str() {
         "run" => many(options, &anchor),
+        "settle" => settle(options, &anchor(0)),
         "make" => {
             print!("{}", subject(options, &anchor(0))?);
             Ok(true)
@@ -90,6 +95,26 @@ fn run(options: &Options) -> Result<bool, String> {
         }
         _ => Err("run, make, show or shrink?".into()),
     }
+}
+
+/// Whether we come to rest wherever the other program does.
+fn settle(options: &Options, anchor: &Anchor) -> Result<bool, String> {
+    let (mut both, mut neither, mut ahead, mut behind) = (0, 0, 0, Vec::new());
+    for seed in options.seeds.clone() {
+        let cib = Sketch::cold(seed).cib;
+        match (anchor.settles(&cib), ours_settles(&cib)) {
+            (true, true) => both += 1,
+            (false, false) => neither += 1,
+            (false, true) => ahead += 1,
+            (true, false) => behind.push(seed),
+        }
+    }
+    println!(
+        "{both} come to rest with both, {neither} with neither, {ahead} only with us, {} only with {}: {behind:?}",
+        behind.len(),
+        options.program.display()
+    );
+    Ok(behind.is_empty())
 }
 
 fn subject(options: &Options, anchor: &Anchor) -> Result<String, String> {
@@ -197,7 +222,11 @@ fn report(options: &Options, tally: &Tally) -> Result<bool, String> {
         println!("{:5} {kind}: {}", seeds.len(), shown.join(" "));
     }
     for (class, count) in &tally.known {
-        println!("{count:5} explained: {class}");
+        let why = CLASSES.iter().find(|(name, _)| name == class);
+        println!(
+            "{count:5} explained: {class}: {}",
+            why.map_or("", |(_, w)| w)
+        );
     }
     if tally.compared == 0 {
         return Err("nothing was compared".into());

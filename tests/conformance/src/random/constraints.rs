@@ -30,7 +30,8 @@ pub(super) fn constraints(s: &mut Sketch) {
             );
         }
     }
-    let kinds: [(Feature, fn(&mut Sketch)); 5] = [
+    type Make = fn(&mut Sketch);
+    let kinds: [(Feature, Make); 5] = [
         (Feature::Location, location),
         (Feature::Rule, ruled_location),
         (Feature::Order, order),

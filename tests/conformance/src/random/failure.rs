@@ -147,7 +147,11 @@ pub(super) fn failed_operation(s: &mut Sketch) {
         interval,
         rc,
         status,
-        expected: 0,
+        expected: if operation == "monitor" && interval == 0 {
+            7
+        } else {
+            0
+        },
         age: age.parse().unwrap_or(30),
     };
     let last_failure = format!("{}_last_failure_0", h.id);

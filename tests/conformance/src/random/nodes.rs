@@ -57,8 +57,10 @@ fn fencing_options(s: &mut Sketch) {
     if s.uses(Feature::Fencing, 25) {
         s.option("priority-fencing-delay", "15s");
     }
-    if s.uses(Feature::Fencing, 25) {
-        s.option("concurrent-fencing", "true");
+    if s.dice.chance(97) {
+        // What is left out here means one thing in version 2 and another in version 3.
+        let word = s.dice.word(&["true", "true", "false"]);
+        s.option("concurrent-fencing", word);
     }
     if s.uses(Feature::Fencing, 20) {
         s.option("stonith-action", "off");

@@ -95,7 +95,7 @@ fn node_attribute(s: &mut Sketch) {
             if let Some(rsc) = s.dice.pick(&promotable).cloned() {
                 let inner = s.cib.document().find_by_id(&rsc.id);
                 let inner = inner.and_then(|e| e.child("primitive"));
-                let name = inner.map_or(rsc.id.clone(), |e| e.id().to_owned());
+                let name = inner.map_or_else(|| rsc.id.clone(), |e| e.id().to_owned());
                 let score = s.dice.word(&["1", "10", "100", "-INFINITY"]);
                 transient(s, state, &format!("master-{name}"), score);
             }
