@@ -58,10 +58,11 @@ const LOCAL_STACK: [&str; 11] = [
 ];
 
 /// Crates under `tests/`, which nothing else may use.
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
     "bench",
     "conformance",
     "demo",
+    "fuzz",
     "model",
     "oracle",
     "ring-sim",
