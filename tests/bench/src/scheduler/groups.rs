@@ -89,7 +89,7 @@ impl Groups {
                 r#"<rsc_order id="above{group}" first="base{clone}-clone" then="group{group}" kind="Mandatory"/>"#
             );
         }
-        if group % CHAIN > 0 {
+        if !group.is_multiple_of(CHAIN) {
             let before = group - 1;
             let _ = write!(
                 text,
