@@ -33,6 +33,10 @@ pub enum Cause {
     Invited(NodeId),
     /// The agreement on the next view came to nothing.
     Stuck,
+    /// A member has ended in good order.
+    Left(NodeId),
+    /// A member is no longer one of the configured nodes.
+    Removed(NodeId),
 }
 
 impl fmt::Display for Cause {
@@ -47,6 +51,8 @@ impl fmt::Display for Cause {
             Self::Met(node) => write!(out, "node {node} is there again"),
             Self::Invited(node) => write!(out, "node {node} asks for a new view"),
             Self::Stuck => write!(out, "the next view was not agreed in time"),
+            Self::Left(node) => write!(out, "node {node} has left"),
+            Self::Removed(node) => write!(out, "node {node} was removed"),
         }
     }
 }
@@ -73,6 +79,21 @@ struct Peer {
     jitter: Duration,
 }
 
+impl Peer {
+    fn new(node: NodeId, now: Time) -> Self {
+        Self {
+            node,
+            incarnation: None,
+            heard_at: None,
+            in_view_at: now,
+            both_since: None,
+            suspects: NodeSet::default(),
+            last_beat: None,
+            jitter: Duration::ZERO,
+        }
+    }
+}
+
 /// All peers of a node.
 pub(crate) struct Detector {
     heartbeat_every: Duration,
@@ -84,16 +105,6 @@ pub(crate) struct Detector {
 
 impl Detector {
     pub(crate) fn new(config: &Config, now: Time) -> Self {
-        let peer = |node| Peer {
-            node,
-            incarnation: None,
-            heard_at: None,
-            in_view_at: now,
-            both_since: None,
-            suspects: NodeSet::default(),
-            last_beat: None,
-            jitter: Duration::ZERO,
-        };
         Self {
             heartbeat_every: config.heartbeat_every,
             suspect_after: config.suspect_after,
@@ -102,7 +113,7 @@ impl Detector {
                 .nodes
                 .iter()
                 .filter(|node| *node != config.me)
-                .map(peer)
+                .map(|node| Peer::new(node, now))
                 .collect(),
             suspected: NodeSet::default(),
         }
@@ -249,6 +260,23 @@ impl Detector {
     pub(crate) fn part(&mut self, node: NodeId) {
         if let Some(peer) = self.peer(node) {
             peer.both_since = None;
+        }
+    }
+
+    /// A peer has ended in good order: it is not there, and that is no silence.
+    pub(crate) fn end(&mut self, node: NodeId) {
+        if let Some(peer) = self.peer(node) {
+            (peer.both_since, peer.heard_at, peer.last_beat) = (None, None, None);
+        }
+    }
+
+    /// Other nodes are configured: those that stay are known as before.
+    pub(crate) fn reconfigure(&mut self, now: Time, others: impl Iterator<Item = NodeId>) {
+        let mut before = std::mem::take(&mut self.peers);
+        for node in others {
+            let known = before.iter().position(|peer| peer.node == node);
+            let peer = known.map_or_else(|| Peer::new(node, now), |at| before.swap_remove(at));
+            self.peers.push(peer);
         }
     }
 

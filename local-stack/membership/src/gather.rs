@@ -95,6 +95,24 @@ impl Node {
             .set(Timer::Repeat, now.after(self.config.repeat_every()));
     }
 
+    /// A candidate has ended: nobody waits for it.
+    pub(crate) fn give_up(&mut self, now: Time, gone: &NodeSet) {
+        let Phase::Gather(gather) = &mut self.phase else {
+            return;
+        };
+        let mut changed = false;
+        for node in gone.iter().filter(|node| gather.candidates.contains(*node)) {
+            gather.joins.remove(&node);
+            changed |= gather.failed.insert(node);
+        }
+        if changed {
+            self.timers
+                .set(Timer::Phase, now.after(self.config.consensus_within()));
+            self.send_joins(now);
+            self.look_for_consensus(now);
+        }
+    }
+
     /// Another node's sets.
     pub(crate) fn handle_join(
         &mut self,
@@ -129,6 +147,7 @@ impl Node {
                 self.gather(now, Cause::Invited(from), &NodeSet::default(), &one);
             }
             Phase::Gather(_) => {}
+            Phase::Left { .. } => return,
         }
         if self.merge_join(from, candidates, failed) {
             self.timers
@@ -156,6 +175,9 @@ impl Node {
         }
         changed |= gather.candidates.merge(candidates);
         changed |= gather.failed.merge(failed);
+        // Whom we do not know, or no more, we cannot hear: nobody waits for that.
+        let strange = candidates.without(&self.config.nodes);
+        changed |= gather.failed.merge(&strange);
         gather
             .joins
             .insert(from, (candidates.clone(), failed.clone()));

@@ -1,6 +1,7 @@
 //! Names and time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,9 +37,9 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Some nodes, in ascending order, each once.
+/// Some nodes, in ascending order, each once. A copy is cheap: heartbeats carry several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NodeSet(Vec<NodeId>);
+pub struct NodeSet(Arc<Vec<NodeId>>);
 
 impl NodeSet {
     /// Is `node` among them?
@@ -51,7 +52,7 @@ impl NodeSet {
         match self.0.binary_search(&node) {
             Ok(_) => false,
             Err(at) => {
-                self.0.insert(at, node);
+                Arc::make_mut(&mut self.0).insert(at, node);
                 true
             }
         }
@@ -102,7 +103,7 @@ impl FromIterator<NodeId> for NodeSet {
         let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self(nodes)
+        Self(Arc::new(nodes))
     }
 }
 

@@ -36,6 +36,7 @@
 //!                    everybody holds what anybody held: install
 //! ```
 
+mod changes;
 mod config;
 mod detector;
 mod gather;
@@ -48,6 +49,7 @@ mod order;
 mod quorum;
 mod ranges;
 mod recovery;
+mod roster;
 mod sender;
 mod timer;
 mod traffic;
@@ -60,3 +62,4 @@ pub use message::{Chunk, Envelope, Guarantee, MemberInfo, Packet, Place};
 pub use node::{Delivery, Full, Node, Status, Weakness};
 pub use quorum::{Quorum, QuorumConfig, QuorumState};
 pub use ranges::Ranges;
+pub use roster::{Change, NodeList, Roster, RosterEvent};

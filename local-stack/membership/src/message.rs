@@ -240,6 +240,8 @@ pub enum Packet {
         /// The greatest number handed out.
         high: u64,
     },
+    /// "I end": the sender leaves in good order and says no more after this.
+    Leave,
 }
 
 #[cfg(test)]

@@ -81,6 +81,10 @@ pub(crate) enum Phase {
     Operational,
     Gather(Gather),
     Recover(Recovery),
+    /// Over, in good order; the farewell is said so many times more.
+    Left {
+        again: u32,
+    },
 }
 
 /// Counters and history, for people.
@@ -215,7 +219,8 @@ impl Node {
 
     /// A packet from a peer, authenticated by the link.
     pub fn handle_packet(&mut self, now: Time, from: NodeId, envelope: Envelope) {
-        if from == self.config.me || !self.config.nodes.contains(from) {
+        let strange = from == self.config.me || !self.config.nodes.contains(from);
+        if strange || self.has_left() {
             self.status.stray_packets += 1;
             return;
         }
@@ -232,7 +237,7 @@ impl Node {
     fn leave_behind(&mut self, now: Time, node: NodeId) {
         let concerned = match &self.phase {
             Phase::Operational => self.ring.view.members.contains(node),
-            Phase::Gather(_) => false,
+            Phase::Gather(_) | Phase::Left { .. } => false,
             Phase::Recover(recovery) => recovery.view.members.contains(node),
         };
         if concerned {
@@ -292,6 +297,7 @@ impl Node {
                     self.learn_stable(now, stable, high);
                 }
             }
+            Packet::Leave => self.handle_leave(now, from),
         }
     }
 
@@ -374,6 +380,12 @@ impl Node {
 
     /// Time has come for whatever [`Node::next_timeout`] named.
     pub fn handle_timeout(&mut self, now: Time) {
+        if self.has_left() {
+            if self.timers.expired(Timer::Heartbeat, now) {
+                self.say_farewell(now);
+            }
+            return;
+        }
         let beat_due = self.timers.due_at(Timer::Heartbeat);
         if self.timers.expired(Timer::Heartbeat, now) {
             let late = now.since(beat_due.unwrap_or(now));
@@ -403,14 +415,14 @@ impl Node {
                     self.look_for_consensus(now);
                 }
                 Phase::Recover(_) => self.repeat_recovery(now),
-                Phase::Operational => {}
+                Phase::Operational | Phase::Left { .. } => {}
             }
         }
         if self.timers.expired(Timer::Phase, now) {
             match self.phase {
                 Phase::Gather(_) => self.gather_expired(now),
                 Phase::Recover(_) => self.recovery_expired(now),
-                Phase::Operational => {}
+                Phase::Operational | Phase::Left { .. } => {}
             }
         }
     }
@@ -420,7 +432,7 @@ impl Node {
         let view = match &self.phase {
             Phase::Operational => self.ring.view.clone(),
             Phase::Recover(recovery) => recovery.view.clone(),
-            Phase::Gather(_) => return,
+            Phase::Gather(_) | Phase::Left { .. } => return,
         };
         let recovering = matches!(self.phase, Phase::Recover(_));
         let failures: Vec<_> = self

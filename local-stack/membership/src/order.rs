@@ -155,6 +155,8 @@ pub(crate) struct Ring {
     pub(crate) high: u64,
     /// Delivered to the application up to here.
     pub(crate) delivered: u64,
+    /// Told the members to be held by everybody (at the coordinator).
+    pub(crate) announced: u64,
     /// What we last told the coordinator to hold.
     pub(crate) acked: u64,
     /// Whom to ask next for what is missing.
@@ -175,6 +177,7 @@ impl Ring {
             stable: 0,
             high: 0,
             delivered: 0,
+            announced: 0,
             acked: 0,
             nack_turn: 0,
             nack_have: 0,

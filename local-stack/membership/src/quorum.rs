@@ -142,6 +142,21 @@ impl Quorum {
         state
     }
 
+    /// Other nodes or votes from now on; the members are those last told. What `last_man_standing`
+    /// had lowered stays lowered.
+    pub fn reconfigure(&mut self, now: Time, config: QuorumConfig) -> QuorumState {
+        let lowered = self.expected < self.configured();
+        self.config = config;
+        let configured = self.configured();
+        self.expected = if lowered {
+            self.expected.min(configured)
+        } else {
+            configured
+        };
+        let (members, device) = (self.members.clone(), self.device);
+        self.update(now, &members, device)
+    }
+
     /// Lets `last_man_standing` do its work; call it when [`Quorum::next_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Time) -> QuorumState {
         let (Some(since), Some(window)) = (self.since, self.config.last_man_standing) else {

@@ -140,7 +140,7 @@ impl Node {
                 }
             }
             Phase::Recover(recovery) if recovery.view.id == view => self.repeat_recovery(now),
-            Phase::Recover(_) | Phase::Operational => {}
+            Phase::Recover(_) | Phase::Operational | Phase::Left { .. } => {}
         }
     }
 

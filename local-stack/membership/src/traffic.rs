@@ -201,11 +201,20 @@ impl Node {
     /// What we may tell to hold: without gap, and not further ahead of the application than the
     /// backlog allows (that is the back-pressure). A safe message within the backlog is held by
     /// everybody in time all the same, so that it can be delivered.
+    ///
+    /// And not more than two windows ahead of what we know to be held by everybody: a member that
+    /// hears the others and not the coordinator could drop nothing, and its memory would grow. Its
+    /// silence here stops the numbers; the coordinator's next heartbeat sets them free.
     pub(crate) fn acknowledgeable(&self) -> u64 {
         if !self.keeps(Weakness::Contiguous) {
             return self.ring.log.last();
         }
-        self.ring.log.have().min(self.ring.delivered + BACKLOG_MAX)
+        let known = self.ring.stable + self.config.window * 2;
+        self.ring
+            .log
+            .have()
+            .min(self.ring.delivered + BACKLOG_MAX)
+            .min(known)
     }
 
     pub(crate) fn acknowledge(&mut self, have: u64) {
@@ -233,7 +242,9 @@ impl Node {
                 .get(seq)
                 .is_some_and(|chunk| chunk.guarantee == Guarantee::Safe)
         });
-        if safe || stable - old >= ACK_EVERY {
+        // Counted from what was told last: it may have grown by a number or two at a time.
+        if safe || stable - self.ring.announced >= ACK_EVERY {
+            self.ring.announced = stable;
             let (view, me) = (self.ring.view.id, self.config.me);
             let others: Vec<NodeId> = self
                 .ring
