@@ -35,7 +35,7 @@ impl Participant {
             _ => Step::Agree,
         };
         let not_before = Time::ZERO;
-        let give_up = match kind {
+        let overdue = match kind {
             JobKind::Grant { open: true, .. } => self.read_until(),
             _ => Time::NEVER,
         };
@@ -46,7 +46,7 @@ impl Participant {
             step,
             sent: false,
             not_before,
-            give_up,
+            overdue,
             told: None,
         });
         self.tickets[t].retry_at = self.now;
@@ -109,7 +109,7 @@ impl Participant {
         };
         let mut wake = job.deadline;
         if !job.sent {
-            wake = wake.min(job.give_up);
+            wake = wake.min(job.overdue);
         }
         if job.not_before > self.now {
             wake = wake.min(job.not_before);
@@ -130,8 +130,11 @@ impl Participant {
         let Some(job) = &self.tickets[t].job else {
             return;
         };
-        if now >= job.deadline || (now >= job.give_up && !job.sent) {
+        if now >= job.deadline {
             return self.job_timed_out(t);
+        }
+        if now >= job.overdue {
+            return self.job_overdue(t);
         }
         match &job.kind {
             JobKind::Move { resend_at, .. } if job.step == Step::Check && now >= *resend_at => {
@@ -154,6 +157,20 @@ impl Participant {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// No majority has answered yet. Nothing was proposed, so that trying again is safe: it goes on
+    /// for as long as the operator waits.
+    fn job_overdue(&mut self, t: usize) {
+        let (now, silent) = (self.now, self.silent(t));
+        let Some(job) = &mut self.tickets[t].job else {
+            return;
+        };
+        job.overdue = Time::NEVER;
+        if !job.sent {
+            let at_most = Some(job.deadline.since(now));
+            self.progress(t, Step::Agree, silent, at_most);
         }
     }
 
@@ -248,7 +265,7 @@ impl Participant {
             return None;
         };
         if std::mem::take(open) {
-            job.give_up = Time::NEVER;
+            job.overdue = Time::NEVER;
             if let Some(value) = current.filter(|value| value.is_held() && value.owner != self.me) {
                 let holder = Some(value.owner);
                 let refused = Refused {
@@ -319,7 +336,7 @@ impl Participant {
                     return self.finish(t, outcome);
                 }
                 job.not_before = free;
-                job.give_up = Time::NEVER;
+                job.overdue = Time::NEVER;
                 let holder = self.may_run(t).0;
                 let waiting = holder.into_iter().collect();
                 self.progress(t, Step::WaitForLease, waiting, Some(free.since(now)));
@@ -583,9 +600,15 @@ impl Participant {
         self.refuse(t, Why::OnHold(wanted.or(known).unwrap_or_default()));
     }
 
-    /// Who did not answer the last round, or is not connected.
+    /// Who did not answer the last round, or is not connected; this very member, where its own disk
+    /// has kept the round from being sent.
     pub(crate) fn silent(&self, t: usize) -> Vec<MemberId> {
         let ticket = &self.tickets[t];
+        if let Some(round) = ticket.proposal.round()
+            && round.gate > self.memory.stored
+        {
+            return vec![self.me];
+        }
         let heard = match ticket.proposal.round() {
             Some(round) => Some((round.agreed, round.refused)),
             None => ticket.last_round,

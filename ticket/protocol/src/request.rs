@@ -4,14 +4,14 @@
 //! ```text
 //!   command --> Reading --majority answered--> job here
 //!                  |                       \-> Asked (sent again until answered) --> outcome
-//!                  +-- too few answers: refused, names who is missing
+//!                  +-- too few answers until the wait is over: refused, names who is missing
 //! ```
 //!
 //! An errand whose outcome may have come about without the member that was asked reads, too.
 
 use std::time::Duration;
 
-use crate::command::{Command, Outcome, Progress, Refused, Why};
+use crate::command::{Command, Outcome, Progress, Refused, Step, Why};
 use crate::config::Role;
 use crate::effect::{ClusterCommand, Effect};
 use crate::errand::ErrandOwner;
@@ -29,7 +29,8 @@ const REQUESTS_MAX: usize = 1024;
 const FINISHED_MAX: usize = 256;
 /// Questions to the cluster under way; each is asked by one move.
 const CHECKS_MAX: usize = 256;
-/// A majority that does not answer within so many round timeouts is not there.
+/// A majority that does not answer within so many round timeouts is waited for in the open: whoever
+/// asked learns who is silent.
 const READ_ROUNDS: u32 = 4;
 
 /// A command that is being read for, or was asked of another member.
@@ -39,7 +40,9 @@ pub(crate) struct Request {
     reading: Reading,
     deadline: Time,
     query: u32,
-    give_up: Time,
+    /// No majority has answered by then: an operator is told who is silent, and it goes on; an errand
+    /// is looked after in another way.
+    overdue: Time,
     resend_at: Time,
     answered: MemberSet,
     best: Option<Accepted>,
@@ -115,7 +118,7 @@ impl Participant {
             reading,
             deadline,
             query,
-            give_up: deadline.min(self.read_until()),
+            overdue: deadline.min(self.read_until()),
             resend_at: self.now.after(self.resend_after(0)),
             answered: MemberSet::default(),
             best: None,
@@ -134,7 +137,7 @@ impl Participant {
         self.requests.push(request);
     }
 
-    /// A majority that has not answered by then is not there.
+    /// A majority that has not answered by then may not be there.
     pub(crate) fn read_until(&self) -> Time {
         self.now.after(self.config.round_timeout * READ_ROUNDS)
     }
@@ -231,9 +234,9 @@ impl Participant {
             if request.answered.len() >= majority {
                 let request = self.requests.swap_remove(r);
                 self.decide(request);
-            } else if now >= request.give_up {
+            } else if now >= request.overdue {
                 let request = self.requests.swap_remove(r);
-                self.unread(&request);
+                self.unread(request);
             } else {
                 if now >= request.resend_at {
                     let mut request = self.requests.swap_remove(r);
@@ -252,7 +255,7 @@ impl Participant {
         let reading = self
             .requests
             .iter()
-            .map(|request| request.give_up.min(request.resend_at));
+            .map(|request| request.overdue.min(request.resend_at));
         let asked = self
             .errands
             .iter()
@@ -260,18 +263,32 @@ impl Participant {
         reading.chain(asked).min().unwrap_or(Time::NEVER)
     }
 
-    fn unread(&mut self, request: &Request) {
+    /// Reading changes nothing, so that it is tried for as long as the operator waits: members that
+    /// are slow, or come back, still answer in time.
+    fn unread(&mut self, mut request: Request) {
         let id = match request.reading {
             Reading::Command(id, _) => id,
             Reading::Errand(number) => return self.errand_unread(number),
         };
         let silent = |id: &MemberId| !request.answered.contains(*id);
-        let missing = self
+        let missing: Vec<MemberId> = self
             .peers
             .iter()
             .map(|peer| peer.id)
             .filter(silent)
             .collect();
+        if self.now < request.deadline {
+            let (step, waiting_for) = (Step::Read, missing);
+            let at_most = Some(request.deadline.since(self.now));
+            let progress = Progress {
+                step,
+                waiting_for,
+                at_most,
+            };
+            self.reply(id, Outcome::Progress(progress));
+            request.overdue = request.deadline;
+            return self.requests.push(request);
+        }
         let (holder, may_run_for) = self.may_run(request.ticket);
         let outcome = Outcome::Refused(Refused {
             why: Why::NoMajority,

@@ -338,8 +338,8 @@ pub(crate) struct Job {
     pub(crate) sent: bool,
     /// Not tried before (an old holder's lease runs).
     pub(crate) not_before: Time,
-    /// Given up then, if no majority has answered yet.
-    pub(crate) give_up: Time,
+    /// If no majority has answered by then, whoever asked is told who is silent.
+    pub(crate) overdue: Time,
     pub(crate) told: Option<Progress>,
 }
 

@@ -157,11 +157,14 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
         (why, None) => format!("{}: {why}", action.ticket),
     };
     let missing = roster.names(&refused.missing);
-    if !missing.is_empty() {
+    let own_disk = refused.why == Why::NoMajority && refused.missing == [roster.me()];
+    if own_disk {
+        text += &format!(" (nobody was asked: {} was too slow)", disk(roster));
+    } else if !missing.is_empty() {
         text += &format!(" (no answer from {})", missing.join(", "));
     }
     let mut failure = Failure::new(code, text);
-    failure.hint = hint.map(str::to_owned);
+    failure.hint = hint.filter(|_| !own_disk).map(str::to_owned);
     failure.missing = missing;
     // Who holds it and keeps it, or has just confirmed that nothing runs, is no danger.
     let harmless = matches!(refused.why, Why::StartFailed(_) | Why::TargetUnfit(_));
@@ -174,8 +177,16 @@ pub(crate) fn refused(refused: &Refused, action: &Action, roster: &Roster) -> Fa
     failure
 }
 
+/// What a round waits for before it leaves.
+fn disk(roster: &Roster) -> String {
+    format!("the disk of {}", roster.name(roster.me()))
+}
+
 fn progress(progress: &Progress, action: &Action, roster: &Roster) -> ticket_admin::Progress {
-    let who = roster.names(&progress.waiting_for);
+    let who = match progress.waiting_for.as_slice() {
+        [me] if progress.step == Step::Agree && *me == roster.me() => vec![disk(roster)],
+        others => roster.names(others),
+    };
     let is_move = matches!(action.verb, Verb::Move { .. });
     let place = MOVE
         .iter()

@@ -179,17 +179,63 @@ fn nothing_starts_under_a_term_that_is_known_to_be_revoked() {
 
 #[test]
 fn refused_without_a_majority() {
+    // Asked of the site itself, which goes straight to its proposal, and to be passed on, which reads
+    // first.
+    for to in [A, B] {
+        let mut world = World::new(auto());
+        world.isolate(A);
+        let id = world.grant(A, to);
+        // Whoever waits learns soon what for ...
+        world.run_for(secs(5));
+        assert!(!world.outcomes.contains_key(&id), "{}", world.story());
+        let told = world.steps.get(&id).and_then(|steps| steps.last());
+        assert!(
+            matches!(told, Some(Outcome::Progress(progress)) if progress.waiting_for == [B, ARB]),
+            "{told:?}"
+        );
+        // ... and in the end, who was missing.
+        let start = world.now;
+        let Outcome::Refused(refused) = world.run_while_pending(id) else {
+            panic!("{}", world.story())
+        };
+        assert_eq!(refused.why, Why::NoMajority);
+        assert_eq!(refused.missing, vec![B, ARB]);
+        assert_eq!(world.now.since(start), secs(55));
+    }
+}
+
+#[test]
+fn a_majority_that_comes_back_in_time_is_enough() {
+    for to in [A, B] {
+        let mut world = World::new(auto());
+        world.isolate(A);
+        let id = world.grant(A, to);
+        world.run_for(secs(40));
+        world.heal();
+        let outcome = world.run_while_pending(id);
+        assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+        assert_eq!(world.running(), Some(to));
+    }
+}
+
+#[test]
+fn slow_disks_are_waited_for() {
     let mut world = World::new(auto());
-    world.isolate(A);
+    world.fsync = Duration::from_millis(1500);
     let id = world.grant(A, A);
-    let start = world.now;
     let outcome = world.run_while_pending(id);
-    let Outcome::Refused(refused) = outcome else {
-        panic!("{outcome:?}")
+    assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+}
+
+#[test]
+fn a_disk_that_keeps_a_round_from_leaving_is_named() {
+    let mut world = World::new(auto());
+    world.fsync = secs(100);
+    let id = world.grant(A, A);
+    let Outcome::Refused(refused) = world.run_while_pending(id) else {
+        panic!("{}", world.story())
     };
-    assert_eq!(refused.why, Why::NoMajority);
-    assert_eq!(refused.missing, vec![B, ARB]);
-    assert!(world.now.since(start) < secs(5));
+    assert_eq!((refused.why, refused.missing), (Why::NoMajority, vec![A]));
 }
 
 #[test]

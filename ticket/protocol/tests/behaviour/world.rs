@@ -92,6 +92,8 @@ pub(crate) struct World {
     pub(crate) bytes: usize,
     pub(crate) sent: usize,
     pub(crate) wakes: usize,
+    /// How long a write takes.
+    pub(crate) fsync: Duration,
     granted: usize,
 }
 
@@ -126,6 +128,7 @@ impl World {
             bytes: 0,
             sent: 0,
             wakes: 0,
+            fsync: FSYNC,
             granted: 0,
         };
         for m in 0..members {
@@ -404,7 +407,7 @@ impl World {
                     }
                 }
                 Effect::Write { id: write, state } => {
-                    self.push(FSYNC, id, Input::Written(write, Box::new(state)));
+                    self.push(self.fsync, id, Input::Written(write, Box::new(state)));
                 }
                 Effect::Cluster(command) => {
                     self.log.push((self.now, id, format!("{command:?}")));
