@@ -31,7 +31,9 @@ pub(crate) struct Global {
     /// Control socket to use, whatever the configuration says.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
-    /// Member to ask, if its daemon runs on this machine [also: $INTERLOCK_MEMBER].
+    /// Member to ask, where several run on this machine [also: $INTERLOCK_MEMBER]. A daemon of another
+    /// machine cannot be asked from here, and need not be: each acts for the whole cluster, and --to
+    /// says where to.
     #[arg(
         short = 's',
         long = "host",
