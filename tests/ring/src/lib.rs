@@ -3,17 +3,20 @@
 //! One seed is one run, exactly: [`run_seed`]. The command `ring-sim` runs many of them, runs each
 //! twice, or removes the safety rules one at a time to see each missed.
 
+mod faults;
+mod host;
 pub mod nemesis;
 pub mod oracle;
 mod random;
 mod report;
 mod swarm;
+mod verdict;
 mod world;
 
 pub use membership::Weakness;
 pub use random::Random;
-pub use report::Report;
-pub use swarm::Swarm;
+pub use report::{COUNTS, Count, Report};
+pub use swarm::{Style, Swarm};
 pub use world::World;
 
 /// The rules that can be removed, with their names.
@@ -33,7 +36,6 @@ pub const RULES: [(&str, Weakness); 10] = [
 /// One seed's run: what happened, and the first breach if there was one.
 pub fn run_seed(seed: u64, weakness: Option<Weakness>) -> (Report, Option<String>) {
     let mut world = World::new(seed, weakness);
-    world.start_slow();
     let breach = world.run().err();
     (world.report, breach)
 }

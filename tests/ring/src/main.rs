@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use ring_sim::{RULES, Report, World, run_seed};
 
+/// Seeds between two reports of a long run.
+const PROGRESS_EVERY: u64 = 1_000;
+
 #[derive(Parser)]
 #[command(about = "Membership and order of a site's nodes, simulated")]
 struct Arguments {
@@ -29,6 +32,9 @@ enum What {
         /// Stop after this many deliveries.
         #[arg(long)]
         deliveries: Option<u64>,
+        /// And not before this many views were installed.
+        #[arg(long)]
+        views: Option<u64>,
         /// Threads.
         #[arg(long, default_value_t = 1)]
         jobs: usize,
@@ -69,8 +75,15 @@ fn main() -> ExitCode {
             seeds,
             minutes,
             deliveries,
+            views,
             jobs,
-        } => run(&seeds, minutes, deliveries.unwrap_or(u64::MAX), jobs),
+        } => {
+            let least = match (deliveries, views) {
+                (None, None) => (u64::MAX, u64::MAX),
+                (deliveries, views) => (deliveries.unwrap_or(0), views.unwrap_or(0)),
+            };
+            run(&seeds, minutes, least, jobs)
+        }
         What::Replay { seed } => replay(seed),
         What::Determinism { seeds } => determinism(seeds),
         What::Rules { seeds } => rules(seeds),
@@ -82,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(seeds: &Range<u64>, minutes: Option<f64>, deliveries: u64, jobs: usize) -> bool {
+fn run(seeds: &Range<u64>, minutes: Option<f64>, least: (u64, u64), jobs: usize) -> bool {
     let (next, breaches) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let total = Mutex::new((Report::default(), 0_u64));
     let start = Instant::now();
@@ -93,7 +106,10 @@ fn run(seeds: &Range<u64>, minutes: Option<f64>, deliveries: u64, jobs: usize) -
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let over = limit.is_some_and(|limit| start.elapsed() >= limit);
-                    let enough = lock(&total).0.deliveries >= deliveries;
+                    let enough = {
+                        let total = lock(&total);
+                        total.0.deliveries >= least.0 && total.0.views >= least.1
+                    };
                     if seed >= seeds.end || over || enough || lock(&breaches).len() >= 5 {
                         return;
                     }
@@ -102,6 +118,9 @@ fn run(seeds: &Range<u64>, minutes: Option<f64>, deliveries: u64, jobs: usize) -
                     let mut total = lock(&total);
                     total.0.add(&report);
                     total.1 += 1;
+                    if total.1.is_multiple_of(PROGRESS_EVERY) {
+                        println!("{} seeds so far\n{}", total.1, total.0);
+                    }
                 }
             });
         }
@@ -128,7 +147,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn replay(seed: u64) -> bool {
     println!("{:#?}", ring_sim::Swarm::from_seed(seed));
     let mut world = World::new(seed, None);
-    world.start_slow();
     let breach = world.run().err();
     let (causes, report) = (world.causes(), &world.report);
     let verdict = breach.as_deref().unwrap_or("no violation");

@@ -18,6 +18,12 @@ pub enum Kind {
     Flap,
     /// A node stops for a while and goes on.
     Pause,
+    /// A node stops for a while, and its clock with it.
+    Freeze,
+    /// A node leaves in good order and comes back later, without memory.
+    Leave,
+    /// Somebody asks for a node more or less in the list of nodes.
+    Reconfigure,
     /// A node's process dies and comes back without memory.
     Crash,
     /// Everything heals.
@@ -25,12 +31,15 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the weights.
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 10] = [
     Kind::Split,
     Kind::OneWay,
     Kind::Pair,
     Kind::Flap,
     Kind::Pause,
+    Kind::Freeze,
+    Kind::Leave,
+    Kind::Reconfigure,
     Kind::Crash,
     Kind::Heal,
 ];

@@ -31,6 +31,15 @@ impl Random {
         self.below(1_000) < per_mille
     }
 
+    /// What `value` gives with this probability in parts per thousand, else 0.
+    pub fn sometimes(&mut self, per_mille: u64, value: impl FnOnce(&mut Self) -> u64) -> u64 {
+        if self.chance(per_mille) {
+            value(self)
+        } else {
+            0
+        }
+    }
+
     /// Between both, the first included.
     pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
         let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);

@@ -4,31 +4,29 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use membership::{
-    Config, Delivery, Envelope, Guarantee, Node, NodeId, NodeSet, Packet, Time, ViewId, Weakness,
-};
+use membership::{Config, Envelope, Node, NodeId, NodeList, NodeSet, Packet, Time, Weakness};
 
-use crate::nemesis::{self, Cuts, KINDS, Kind};
-use crate::oracle::{
-    MessageId, Promises, SameOrder, SameProcess, Seen, SelfDelivery, StoredEverywhere,
-    VirtualSynchrony, settled,
-};
+use crate::host::{Clock, Host};
+use crate::nemesis::Cuts;
+use crate::oracle::{Process, settled};
 use crate::random::Random;
-use crate::report::Report;
+use crate::report::{Count, Report};
 use crate::swarm::Swarm;
+use crate::verdict::Oracles;
 
 /// After healing, a view of all nodes with nothing left to send must stand within this.
 const CONVERGENCE_WITHIN: Duration = Duration::from_secs(60);
 /// Events between two clearings of what the oracles need no more.
-const FORGET_EVERY: u64 = 200_000;
-/// Numbers that a node may keep beside twice its window: what its application has not taken yet, and
-/// what came ahead of a gap.
-const KEPT_BESIDE: u64 = 600;
+const FORGET_EVERY: u64 = 50_000;
+/// Numbers that a node may keep beside three times its window: what its application has not taken
+/// yet, and what it had already sent for when it stopped acknowledging.
+const KEPT_BESIDE: u64 = 300;
 
-enum Event {
+pub(crate) enum Event {
     Packet {
         from: usize,
         to: usize,
+        process: Process,
         envelope: Envelope,
     },
     Timer {
@@ -53,38 +51,24 @@ enum Event {
     },
 }
 
-struct Host {
-    process: u64,
-    sent: u64,
-    timer: Option<Time>,
-    paused_until: Time,
-    /// The process is gone until then, and then a new one starts.
-    down: bool,
-    slow: bool,
-    /// The view that its application is in.
-    view: u64,
-}
-
 /// The world of one seed.
 pub struct World {
-    swarm: Swarm,
-    random: Random,
-    now: Time,
+    pub(crate) swarm: Swarm,
+    pub(crate) random: Random,
+    pub(crate) now: Time,
     events: BinaryHeap<Reverse<(Time, u64, usize)>>,
     slab: Vec<Option<Event>>,
     free: Vec<usize>,
     order: u64,
-    nodes: Vec<Node>,
-    hosts: Vec<Host>,
-    cuts: Cuts,
-    faulty: bool,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) cuts: Cuts,
+    pub(crate) faulty: bool,
     weakness: Option<Weakness>,
-    same_order: SameOrder,
-    self_delivery: SelfDelivery,
-    virtual_synchrony: VirtualSynchrony,
-    stored_everywhere: StoredEverywhere,
-    same_process: SameProcess,
-    promises: Promises,
+    processes: Process,
+    /// When the last packet for each pair of nodes arrives, to see what overtakes it.
+    arrives: Vec<Time>,
+    pub(crate) oracles: Oracles,
     /// A breach seen while packets were being sent.
     breach: Option<String>,
     /// What happened.
@@ -108,47 +92,59 @@ impl World {
             cuts: Cuts::none(count),
             faulty: true,
             weakness,
-            same_order: SameOrder::default(),
-            self_delivery: SelfDelivery::default(),
-            virtual_synchrony: VirtualSynchrony::default(),
-            stored_everywhere: StoredEverywhere::default(),
-            same_process: SameProcess::default(),
-            promises: Promises::default(),
+            processes: 0,
+            arrives: vec![Time(0); count * count],
+            oracles: Oracles::of(count),
             breach: None,
             report: Report::default(),
             swarm,
         };
+        let list = NodeList {
+            version: 0,
+            votes: (0..world.swarm.nodes)
+                .map(|node| (NodeId(node), 1))
+                .collect(),
+        };
         for index in 0..count {
-            let process = world.random.bits();
+            let name = NodeId(index as u32);
+            let clock = world.clock();
             let slow = world.random.chance(world.swarm.slow);
-            let node = world.fresh(index, process);
+            world.hosts.push(Host::new(name, list.clone(), clock, slow));
+            let node = world.fresh(index, &list);
             world.nodes.push(node);
-            let (now, timer) = (world.now, None);
-            world.hosts.push(Host {
-                process,
-                sent: 0,
-                timer,
-                paused_until: now,
-                down: false,
-                slow,
-                view: 0,
-            });
+            let now = world.now;
             world.at(now, Event::Submit { node: index });
             world.settle(index);
+            if slow {
+                world.report.count(Count::SlowNode);
+                world.at(now, Event::Take { node: index });
+            }
         }
-        world.report.slow_nodes += world.hosts.iter().filter(|host| host.slow).count() as u64;
         let first = world.now.after(Duration::from_secs(1));
         world.at(first, Event::Fault);
         world
     }
 
-    fn fresh(&mut self, index: usize, process: u64) -> Node {
-        let nodes: NodeSet = (0..self.swarm.nodes).map(NodeId).collect();
-        self.stored_everywhere.lives(process, NodeId(index as u32));
-        self.same_process.lives(process, self.now);
-        let mut config = Config::lan(NodeId(index as u32), nodes);
+    fn clock(&mut self) -> Clock {
+        let skew = self.swarm.skew;
+        if skew > 0 {
+            self.report.count(Count::SkewedClock);
+        }
+        let rate = self.random.below(2 * skew + 1) as i64 - skew as i64;
+        Clock::new(rate, (1 << 40) + self.random.below(1 << 40))
+    }
+
+    /// A new process at a node, with what is on its disk.
+    pub(crate) fn fresh(&mut self, index: usize, list: &NodeList) -> Node {
+        let name = NodeId(index as u32);
+        let process = self.processes;
+        self.processes += 1;
+        self.hosts[index].begin(self.now, process, list.clone());
+        self.oracles.lives(process, name, self.now);
+        let mut config = Config::lan(name, list.nodes());
         config.window = self.swarm.window;
-        let mut node = Node::new(config, process, self.now);
+        let now = self.hosts[index].clock.read(self.now);
+        let mut node = Node::new(config, self.random.bits(), now);
         if let Some(weakness) = self.weakness {
             node.weaken(weakness);
         }
@@ -181,21 +177,35 @@ impl World {
         }
     }
 
-    fn settled(&self) -> Result<(), String> {
-        if self.hosts.iter().any(|host| host.down) {
-            return Err("a process is still down".to_owned());
-        }
-        settled(&self.nodes)?;
-        for host in &self.hosts {
-            let own = self.self_delivery.own(host.process);
+    /// The nodes by the newest list that is in force anywhere.
+    fn expected(&self) -> NodeSet {
+        let lists = self.hosts.iter().map(|host| host.roster.list());
+        lists
+            .max_by_key(|list| list.version)
+            .map(NodeList::nodes)
+            .unwrap_or_default()
+    }
+
+    fn settled(&mut self) -> Result<(), String> {
+        let expected = self.expected();
+        let concerned = |index: &usize| expected.contains(NodeId(*index as u32));
+        for index in (0..self.hosts.len()).filter(concerned) {
+            let host = &self.hosts[index];
+            if host.down {
+                return Err(format!("the process of {index} is still down"));
+            }
+            if host.roster.list().nodes() != expected {
+                return Err(format!("node {index} works by an old list of nodes"));
+            }
+            let own = self.oracles.own(host.process);
             if own != host.sent {
                 return Err(format!(
-                    "{:x} delivered {own} of its {} own",
-                    host.process, host.sent
+                    "node {index} delivered {own} of its {} own",
+                    host.sent
                 ));
             }
         }
-        Ok(())
+        settled(&self.nodes, &expected)
     }
 
     fn heal(&mut self) {
@@ -205,7 +215,7 @@ impl World {
         self.swarm.duplication = 0;
     }
 
-    fn at(&mut self, time: Time, event: Event) {
+    pub(crate) fn at(&mut self, time: Time, event: Event) {
         self.order += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slab.push(None);
@@ -233,47 +243,18 @@ impl World {
             self.forget();
         }
         match event {
-            Event::Packet { from, to, envelope } => {
-                if self.awake_or_later(to, |world, at| {
-                    world.at(
-                        at,
-                        Event::Packet {
-                            from,
-                            to,
-                            envelope: envelope.clone(),
-                        },
-                    );
-                }) {
-                    let (now, from) = (self.now, NodeId(from as u32));
-                    self.report
-                        .mix(time.0 ^ (to as u64) << 56 ^ u64::from(from.0) << 48);
-                    let process = envelope.incarnation;
-                    self.nodes[to].handle_packet(now, from, envelope);
-                    self.same_process.see(now, &self.nodes[to], from, process)?;
-                    self.bounded(to)?;
-                    self.settle(to);
-                    return self.take(to);
-                }
-            }
-            Event::Timer { node, at } => {
-                let current = self.hosts[node].timer == Some(at);
-                if current
-                    && self.awake_or_later(node, |world, at| {
-                        world.hosts[node].timer = Some(at);
-                        world.at(at, Event::Timer { node, at });
-                    })
-                {
-                    self.hosts[node].timer = None;
-                    self.nodes[node].handle_timeout(self.now);
-                    self.settle(node);
-                    return self.take(node);
-                }
-            }
+            Event::Packet {
+                from,
+                to,
+                process,
+                envelope,
+            } => return self.packet(from, to, process, envelope),
+            Event::Timer { node, at } => return self.timer(node, at),
             Event::Submit { node } => return self.submit(node),
             Event::Take { node } => {
+                let again = self.now.after(Duration::from_millis(20));
+                self.at(again, Event::Take { node });
                 if !self.hosts[node].down {
-                    let again = self.now.after(Duration::from_millis(20));
-                    self.at(again, Event::Take { node });
                     return self.take_some(node, 8);
                 }
             }
@@ -285,72 +266,116 @@ impl World {
         Ok(())
     }
 
-    /// Is the node awake? If it is paused, `later` is called with the time it wakes.
-    fn awake_or_later(&mut self, node: usize, later: impl FnOnce(&mut Self, Time)) -> bool {
-        if self.hosts[node].down {
-            return false;
+    fn packet(
+        &mut self,
+        from: usize,
+        to: usize,
+        process: Process,
+        envelope: Envelope,
+    ) -> Result<(), String> {
+        if self.hosts[to].down {
+            return Ok(());
         }
-        let until = self.hosts[node].paused_until;
-        if until > self.now {
-            later(self, until);
-            return false;
+        let awake = self.hosts[to].paused_until;
+        if awake > self.now {
+            let event = Event::Packet {
+                from,
+                to,
+                process,
+                envelope,
+            };
+            self.at(awake, event);
+            return Ok(());
         }
-        true
+        self.report
+            .mix(self.now.0 ^ (to as u64) << 56 ^ (from as u64) << 48);
+        let (now, from) = (self.hosts[to].clock.read(self.now), NodeId(from as u32));
+        self.nodes[to].handle_packet(now, from, envelope);
+        let node = (to, &self.nodes[to]);
+        self.oracles.heard(self.now, node, from, process)?;
+        self.bounded(to)?;
+        self.settle(to);
+        self.take(to)
+    }
+
+    fn timer(&mut self, node: usize, at: Time) -> Result<(), String> {
+        if self.hosts[node].timer != Some(at) || self.hosts[node].down {
+            return Ok(());
+        }
+        let awake = self.hosts[node].paused_until;
+        if awake > self.now {
+            self.at(awake, Event::Timer { node, at });
+            return Ok(());
+        }
+        self.hosts[node].timer = None;
+        let now = self.hosts[node].clock.read(self.now);
+        self.nodes[node].handle_timeout(now);
+        self.settle(node);
+        self.take(node)
     }
 
     /// Sends what the node wants sent and sets its timer.
-    fn settle(&mut self, index: usize) {
+    pub(crate) fn settle(&mut self, index: usize) {
+        let process = self.hosts[index].process;
         while let Some((to, envelope)) = self.nodes[index].poll_packet() {
             let to = to.0 as usize;
             self.report.packets += 1;
-            let (process, packet) = (envelope.incarnation, &envelope.packet);
-            if let Err(breach) = self.promises.sends(process, &self.nodes[index], packet) {
+            if let Err(breach) = self
+                .oracles
+                .sends(process, &self.nodes[index], &envelope.packet)
+            {
                 self.breach.get_or_insert(breach);
             }
-            if self.crashes_in_step(index, &envelope.packet) {
-                return;
+            if self.faulty
+                && let Some(step) = step_of(&envelope.packet)
+            {
+                if self.crashes_in_step(index, step) {
+                    return;
+                }
+                self.cut_in_step(step);
+                self.comes_again(index, to, step, &envelope);
             }
-            self.cut_in_step(&envelope.packet);
-            self.comes_again(index, to, &envelope);
             if !self.cuts.passes(index, to) || self.random.chance(self.swarm.loss) {
-                self.report.lost += 1;
+                self.report.count(Count::Lost);
                 continue;
             }
             if self.random.chance(self.swarm.duplication) {
-                self.report.duplicated += 1;
-                let at = self.arrival();
-                self.at(
-                    at,
-                    Event::Packet {
-                        from: index,
-                        to,
-                        envelope: envelope.clone(),
-                    },
-                );
+                self.report.count(Count::Doubled);
+                self.deliver_later(index, to, envelope.clone());
             }
-            let at = self.arrival();
-            self.at(
-                at,
-                Event::Packet {
-                    from: index,
-                    to,
-                    envelope,
-                },
-            );
+            self.deliver_later(index, to, envelope);
         }
         if let Some(at) = self.nodes[index].next_timeout()
             && self.hosts[index].timer != Some(at)
         {
             self.hosts[index].timer = Some(at);
-            self.at(at, Event::Timer { node: index, at });
+            let when = self.hosts[index].clock.when(at);
+            self.at(when, Event::Timer { node: index, at });
         }
     }
 
-    /// No member keeps more than its window and the backlog of its application, however slow.
+    fn deliver_later(&mut self, from: usize, to: usize, envelope: Envelope) {
+        let (at, process) = (self.arrival(), self.hosts[from].process);
+        let last = &mut self.arrives[from * self.hosts.len() + to];
+        if at < *last {
+            self.report.count(Count::Reordered);
+        } else {
+            *last = at;
+        }
+        let event = Event::Packet {
+            from,
+            to,
+            process,
+            envelope,
+        };
+        self.at(at, event);
+    }
+
+    /// No member keeps more than its windows and the backlog of its application, however slow.
     fn bounded(&self, index: usize) -> Result<(), String> {
         let (held, most) = (
             self.nodes[index].kept(),
-            self.swarm.window * 2 + KEPT_BESIDE,
+            self.swarm.window * 3 + KEPT_BESIDE,
         );
         if held as u64 > most {
             return Err(format!(
@@ -360,240 +385,11 @@ impl World {
         Ok(())
     }
 
-    /// Does the network fall apart while the node sends this?
-    fn cut_in_step(&mut self, packet: &Packet) {
-        if !is_step(packet) || !self.faulty || !self.random.chance(self.swarm.step_cut) {
-            return;
-        }
-        self.report.step_cuts += 1;
-        let mask = self.random.bits();
-        self.cuts.split(mask);
-        let span = nemesis::outage(&mut self.random);
-        let at = self.now.after(span);
-        self.at(at, Event::Mend);
-    }
-
-    /// A step of a view change comes again when it is long over.
-    fn comes_again(&mut self, from: usize, to: usize, envelope: &Envelope) {
-        if !is_step(&envelope.packet) || !self.faulty || !self.random.chance(self.swarm.step_again)
-        {
-            return;
-        }
-        self.report.step_repeats += 1;
-        let most = if self.random.chance(500) {
-            nemesis::LATE_MAX
-        } else {
-            nemesis::STRAGGLE_MAX / 4
-        };
-        let delay = self.random.between(Duration::ZERO, most);
-        let (at, envelope) = (self.now.after(delay), envelope.clone());
-        self.at(at, Event::Packet { from, to, envelope });
-    }
-
-    /// Does the node die while it sends this? What it had still to send is gone with it.
-    fn crashes_in_step(&mut self, index: usize, packet: &Packet) -> bool {
-        if !is_step(packet) || !self.faulty || !self.random.chance(self.swarm.step_crash) {
-            return false;
-        }
-        self.report.step_crashes += 1;
-        self.crash(index);
-        true
-    }
-
-    fn crash(&mut self, index: usize) {
-        if !self.hosts[index].down {
-            self.hosts[index].down = true;
-            let span = nemesis::outage(&mut self.random);
-            let at = self.now.after(span);
-            self.at(at, Event::Wake { node: index });
-        }
-    }
-
-    fn arrival(&mut self) -> Time {
-        if self.faulty && self.random.below(100_000) < self.swarm.late {
-            self.report.late += 1;
-            let delay = self.random.between(Duration::ZERO, nemesis::LATE_MAX);
-            return self.now.after(delay);
-        }
-        if self.faulty && self.random.below(100_000) < self.swarm.straggle {
-            self.report.late += 1;
-            let delay = self.random.between(Duration::ZERO, nemesis::STRAGGLE_MAX);
-            return self.now.after(delay);
-        }
-        let (least, most) = self.swarm.delay;
-        // Mostly quick, now and then as late as it gets: that reorders without slowing everything.
-        let most = if self.random.chance(100) {
-            most
-        } else {
-            least * 3
-        };
-        let delay = self.random.between(least, most);
-        self.now.after(delay)
-    }
-
-    fn submit(&mut self, index: usize) -> Result<(), String> {
-        if !self.faulty {
-            return Ok(());
-        }
-        let next = self
-            .random
-            .between(Duration::ZERO, self.swarm.send_every * 2);
-        let at = self.now.after(next);
-        self.at(at, Event::Submit { node: index });
-        if self.hosts[index].down || self.hosts[index].paused_until > self.now {
-            return Ok(());
-        }
-        let burst = if self.random.chance(20) { 20 } else { 1 };
-        for _ in 0..burst {
-            let size = self.random.below(self.swarm.message_bytes) as usize;
-            let safe = self.random.chance(self.swarm.safe);
-            let guarantee = if safe {
-                Guarantee::Safe
-            } else {
-                Guarantee::Agreed
-            };
-            let host = &self.hosts[index];
-            let mut bytes = host.process.to_le_bytes().to_vec();
-            bytes.extend((host.sent + 1).to_le_bytes());
-            bytes.resize(16 + size, index as u8);
-            if self.nodes[index].submit(self.now, bytes, guarantee).is_ok() {
-                self.hosts[index].sent += 1;
-            } else {
-                self.report.full_queues += 1;
-            }
-        }
-        self.settle(index);
-        self.take(index)
-    }
-
-    /// The application takes what there is, unless it is a slow one.
-    fn take(&mut self, index: usize) -> Result<(), String> {
-        if self.hosts[index].slow && self.faulty {
-            return Ok(());
-        }
-        self.take_some(index, usize::MAX)
-    }
-
-    fn take_some(&mut self, index: usize, most: usize) -> Result<(), String> {
-        for _ in 0..most {
-            if self.hosts[index].down {
-                return Ok(());
-            }
-            let Some(delivery) = self.nodes[index].poll_delivery(self.now) else {
-                break;
-            };
-            self.judge(index, delivery)?;
-        }
-        self.settle(index);
-        Ok(())
-    }
-
-    fn judge(&mut self, index: usize, delivery: Delivery) -> Result<(), String> {
-        let seen = match delivery {
-            Delivery::Message {
-                view,
-                seq,
-                guarantee,
-                bytes,
-                ..
-            } => {
-                self.report.deliveries += 1;
-                let id = MessageId {
-                    process: word(&bytes, 0),
-                    count: word(&bytes, 8),
-                };
-                self.report.mix(id.count ^ seq << 20);
-                Seen::Message {
-                    view,
-                    seq,
-                    id,
-                    guarantee,
-                }
-            }
-            Delivery::Transitional { from, members } => Seen::Transitional(from, members),
-            Delivery::View(view) => {
-                self.report.views += 1;
-                self.hosts[index].view = view.id.counter;
-                Seen::View(view)
-            }
-        };
-        let process = self.hosts[index].process;
-        self.same_order.see(process, &seen)?;
-        self.self_delivery.see(process, &seen)?;
-        self.promises.see(process, &self.nodes[index], &seen)?;
-        self.virtual_synchrony.see(process, &seen)?;
-        let (nodes, hosts) = (&self.nodes, &self.hosts);
-        self.stored_everywhere
-            .see(process, &seen, |view, seq| {
-                everybody_holds(nodes, hosts, view, seq)
-            })
-            .map_err(|why| format!("{why} (at {:?})", self.now))
-    }
-
-    fn fault(&mut self) {
-        if !self.faulty {
-            return;
-        }
-        let wait = self
-            .random
-            .between(Duration::ZERO, self.swarm.fault_every * 2);
-        let at = self.now.after(wait);
-        self.at(at, Event::Fault);
-        let kind = nemesis::choose(&mut self.random, &self.swarm);
-        self.report.faults[KINDS.iter().position(|one| *one == kind).unwrap_or(0)] += 1;
-        let count = self.nodes.len();
-        let one = self.random.below(count as u64) as usize;
-        let other = self.random.below(count as u64) as usize;
-        match kind {
-            Kind::Split => {
-                let mask = self.random.bits();
-                self.cuts.split(mask);
-            }
-            Kind::OneWay => {
-                let deaf = self.random.chance(500);
-                for peer in (0..count).filter(|peer| *peer != one) {
-                    let (from, to) = if deaf { (peer, one) } else { (one, peer) };
-                    self.cuts.set(from, to, true);
-                }
-            }
-            Kind::Pair => self.cuts.set_both(one, other, true),
-            Kind::Flap => {
-                self.cuts.set_both(one, other, true);
-                let span = nemesis::outage(&mut self.random);
-                let at = self.now.after(span);
-                self.at(at, Event::HealPair { one, other });
-            }
-            Kind::Pause => {
-                let span = nemesis::outage(&mut self.random);
-                self.hosts[one].paused_until = self.now.after(span);
-            }
-            Kind::Crash => self.crash(one),
-            Kind::Heal => self.cuts.heal(),
-        }
-    }
-
-    fn restart(&mut self, index: usize) {
-        let process = self.random.bits();
-        self.nodes[index] = self.fresh(index, process);
-        let host = &mut self.hosts[index];
-        (host.process, host.sent, host.timer, host.down) = (process, 0, None, false);
-        (host.paused_until, host.view) = (self.now, 0);
-        self.settle(index);
-        if self.hosts[index].slow {
-            let at = self.now.after(Duration::from_millis(20));
-            self.at(at, Event::Take { node: index });
-        }
-    }
-
     /// The oracles forget views that nobody is in any more, nor can come from.
     fn forget(&mut self) {
         let living = self.hosts.iter().filter(|host| !host.down);
         let oldest = living.map(|host| host.view).min().unwrap_or(0);
-        let oldest = oldest.saturating_sub(2);
-        self.same_order.forget_before(oldest);
-        self.virtual_synchrony.forget_before(oldest);
-        self.stored_everywhere.forget_before(oldest);
-        self.same_process.forget_before(oldest);
+        self.oracles.forget_before(oldest.saturating_sub(2));
     }
 
     /// The last causes of view changes at each node, for people.
@@ -603,7 +399,10 @@ impl World {
                 .status()
                 .causes
                 .iter()
-                .map(|(at, cause)| format!("{} ms: {cause}", at.0 / 1_000_000))
+                .map(|(at, cause)| {
+                    let at = self.hosts[index].clock.when(*at);
+                    format!("{} ms: {cause}", at.0 / 1_000_000)
+                })
                 .collect();
             format!("node {index}: {}", causes.join("; "))
         };
@@ -614,43 +413,27 @@ impl World {
             .collect::<Vec<_>>()
             .join("\n")
     }
-
-    /// Starts the slow applications.
-    pub fn start_slow(&mut self) {
-        for index in 0..self.hosts.len() {
-            if self.hosts[index].slow {
-                let at = self.now.after(Duration::from_millis(20));
-                self.at(at, Event::Take { node: index });
-            }
-        }
-    }
 }
 
-/// A packet that moves a view change on.
-fn is_step(packet: &Packet) -> bool {
-    matches!(
-        packet,
-        Packet::Propose { .. }
-            | Packet::Plan { .. }
-            | Packet::Recovered { .. }
-            | Packet::Install { .. }
-    )
+/// A step of a view change: what is counted when a node dies in it, and whether it moves the change
+/// on, so that it comes once and not again and again.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) crash: Count,
+    pub(crate) moves_on: bool,
 }
 
-fn everybody_holds(nodes: &[Node], hosts: &[Host], view: ViewId, seq: u64) -> Result<(), String> {
-    for (index, (node, host)) in nodes.iter().zip(hosts).enumerate() {
-        if !host.down && node.view().id == view && !node.holds(view, seq) {
-            return Err(format!(
-                "node {index} does not hold {seq} of {view}, delivered as safe"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..at + 8)
-        .and_then(|word| word.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
+fn step_of(packet: &Packet) -> Option<Step> {
+    let (crash, moves_on) = match packet {
+        Packet::Join { .. } => (Count::CrashInJoin, false),
+        Packet::Propose { .. } => (Count::CrashInPropose, true),
+        Packet::Info { .. } => (Count::CrashInInfo, false),
+        Packet::Plan { .. } => (Count::CrashInPlan, true),
+        Packet::Miss { .. } => (Count::CrashInMiss, false),
+        Packet::Recover { .. } => (Count::CrashInRecover, false),
+        Packet::Recovered { .. } => (Count::CrashInRecovered, true),
+        Packet::Install { .. } => (Count::CrashInInstall, true),
+        _ => return None,
+    };
+    Some(Step { crash, moves_on })
 }

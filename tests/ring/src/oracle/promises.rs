@@ -1,11 +1,9 @@
 //! *Promises*: what a member has told a proposer to hold is fixed until it gives that proposal up, and
 //! it never goes back to an older proposal, nor answers one twice in different words.
 
-use std::collections::HashMap;
-
 use membership::{MemberInfo, Node, Packet, ViewId};
 
-use super::Seen;
+use super::{Process, Seen, entry};
 
 struct Promise {
     view: ViewId,
@@ -16,55 +14,53 @@ struct Promise {
 
 /// The oracle.
 #[derive(Default)]
-pub struct Promises(HashMap<u64, Promise>);
+pub struct Promises(Vec<Option<Promise>>);
 
 impl Promises {
     /// A process sends a packet.
-    pub fn sends(&mut self, process: u64, node: &Node, packet: &Packet) -> Result<(), String> {
-        match packet {
-            Packet::Join { .. } => {
-                if let Some(promise) = self.0.get_mut(&process) {
-                    promise.delivered = None;
-                }
-                Ok(())
+    pub fn sends(&mut self, process: Process, node: &Node, packet: &Packet) -> Result<(), String> {
+        let known = match packet {
+            Packet::Join { .. } | Packet::Info { .. } => entry(&mut self.0, process),
+            _ => return Ok(()),
+        };
+        let Packet::Info { view, info } = packet else {
+            if let Some(promise) = known {
+                promise.delivered = None;
             }
-            Packet::Info { view, info } => {
-                let known = self.0.get(&process);
-                if let Some(known) = known.filter(|known| known.view > *view) {
-                    return Err(format!("{process:x} answers {view} after {}", known.view));
-                }
-                if known.is_some_and(|known| known.view == *view && known.info != *info) {
-                    return Err(format!(
-                        "{process:x} answers {view} twice, in different words"
-                    ));
-                }
-                let promise = Promise {
-                    view: *view,
-                    info: info.clone(),
-                    delivered: Some(node.delivered()),
-                };
-                if known.is_none_or(|known| known.view != *view || known.delivered.is_none()) {
-                    self.0.insert(process, promise);
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+            return Ok(());
+        };
+        if let Some(known) = known.as_ref().filter(|known| known.view > *view) {
+            return Err(format!("{process} answers {view} after {}", known.view));
         }
+        let same = known.as_ref().filter(|known| known.view == *view);
+        if same.is_some_and(|known| known.info != *info) {
+            return Err(format!(
+                "{process} answers {view} twice, in different words"
+            ));
+        }
+        if same.is_none_or(|known| known.delivered.is_none()) {
+            *known = Some(Promise {
+                view: *view,
+                info: info.clone(),
+                delivered: Some(node.delivered()),
+            });
+        }
+        Ok(())
     }
 
     /// A process delivers something.
-    pub fn see(&self, process: u64, node: &Node, seen: &Seen) -> Result<(), String> {
-        let Some(promise) = self.0.get(&process) else {
+    pub fn see(&self, process: Process, node: &Node, seen: &Seen) -> Result<(), String> {
+        let Some(Some(promise)) = self.0.get(process as usize) else {
             return Ok(());
         };
         match (seen, promise.delivered) {
             (Seen::Message { view, seq, .. }, Some(delivered))
-                if *view == promise.info.old_view
-                    && node.view().id == *view
-                    && *seq > delivered =>
+                if *seq > delivered
+                    && *view == promise.info.old_view
+                    && node.view().id == *view =>
             {
                 Err(format!(
-                    "{process:x} delivers {seq} of {view} after it has told {} to hold no more than it did",
+                    "{process} delivers {seq} of {view} after it has told {} to hold no more than it did",
                     promise.view
                 ))
             }

@@ -2,11 +2,11 @@
 //! not crashed has stored it, and delivers it before it leaves the view for good. The same holds for
 //! one that is delivered in a transitional view, for the members of that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use membership::{Guarantee, NodeId, NodeSet, ViewId};
 
-use super::Seen;
+use super::{Process, Seen, Views, entry};
 
 /// How far a process has come in a view.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +23,24 @@ impl Reached {
     }
 }
 
+/// What is known of a view.
+#[derive(Default)]
+struct InView {
+    /// The greatest number that anybody delivered as safe in the regular part.
+    safe: u64,
+    /// Numbers delivered as safe in a transitional view, by its members.
+    bound: Vec<(u64, NodeSet)>,
+    /// How far each process had come when it left.
+    left: Vec<(Process, Reached)>,
+}
+
 /// Where a process is.
+#[derive(Default)]
 struct Place {
-    view: ViewId,
+    view: Option<(ViewId, usize)>,
     reached: Reached,
+    /// The number last seen to be stored by all: the other messages of its packet are with it.
+    stored: u64,
     /// With whom it goes on, once the view's regular part is over.
     companions: Option<NodeSet>,
 }
@@ -34,136 +48,127 @@ struct Place {
 /// The oracle.
 #[derive(Default)]
 pub struct StoredEverywhere {
-    nodes: HashMap<u64, NodeId>,
-    /// The greatest number that anybody delivered as safe in the view's regular part.
-    safe: HashMap<ViewId, u64>,
-    /// Numbers delivered as safe in a transitional view, by its members.
-    bound: HashMap<ViewId, Vec<(u64, NodeSet)>>,
-    places: HashMap<u64, Place>,
-    /// How far each process had come when it left a view.
-    left: HashMap<ViewId, HashMap<u64, Reached>>,
+    nodes: Vec<NodeId>,
+    views: Views<InView>,
+    places: Vec<Place>,
 }
 
 impl StoredEverywhere {
     /// A process of that node has started.
-    pub fn lives(&mut self, process: u64, node: NodeId) {
-        self.nodes.insert(process, node);
+    pub fn lives(&mut self, process: Process, node: NodeId) {
+        debug_assert_eq!(self.nodes.len(), process as usize, "counted as they start");
+        self.nodes.push(node);
     }
 
     /// A process has delivered something. `stored` says whether every living member of that view
     /// that is still in it holds a number; the others are judged by what they delivered there.
     pub fn see(
         &mut self,
-        process: u64,
+        process: Process,
         seen: &Seen,
-        mut stored: impl FnMut(ViewId, u64) -> Result<(), String>,
+        stored: impl FnOnce(ViewId, u64) -> Result<(), String>,
     ) -> Result<(), String> {
-        match seen {
+        let (view, seq, guarantee, id) = match seen {
             Seen::Message {
                 view,
                 seq,
                 guarantee,
                 id,
-            } => {
-                let place = self.places.entry(process).or_insert_with(|| Place {
-                    view: *view,
-                    reached: Reached::default(),
-                    companions: None,
-                });
-                let safe = *guarantee == Guarantee::Safe;
-                if let Some(companions) = &place.companions {
-                    place.reached.transitional.insert(*seq);
-                    if safe {
-                        let companions = companions.clone();
-                        return self.bind(*view, *seq, companions);
-                    }
-                    return Ok(());
-                }
-                place.reached.regular = *seq;
-                if !safe {
-                    return Ok(());
-                }
-                let greatest = self.safe.entry(*view).or_insert(0);
-                *greatest = (*greatest).max(*seq);
-                stored(*view, *seq)?;
-                let mut left = self.left.get(view).into_iter().flatten();
-                match left.find(|(_, reached)| !reached.delivered(*seq)) {
-                    Some((other, _)) => Err(format!(
-                        "{id:?} delivered as safe at {seq} of {view}, but {other:x} left without it"
-                    )),
-                    None => Ok(()),
-                }
-            }
+            } => (*view, *seq, *guarantee, *id),
             Seen::Transitional(_, companions) => {
-                if let Some(place) = self.places.get_mut(&process) {
-                    place.companions = Some(companions.clone());
-                }
-                Ok(())
+                entry(&mut self.places, process).companions = Some(companions.clone());
+                return Ok(());
             }
-            Seen::View(view) => self.leave(process, view.id),
+            Seen::View(view) => return self.leave(process, view.id),
+        };
+        let place = entry(&mut self.places, process);
+        let at = match place.view {
+            Some((known, at)) if known == view => at,
+            _ => {
+                let at = self.views.place(view);
+                place.view = Some((view, at));
+                at
+            }
+        };
+        let safe = guarantee == Guarantee::Safe;
+        if let Some(companions) = &place.companions {
+            place.reached.transitional.insert(seq);
+            if safe {
+                let companions = companions.clone();
+                return self.bind(view, seq, companions);
+            }
+            return Ok(());
+        }
+        place.reached.regular = seq;
+        if !safe || place.stored == seq {
+            return Ok(());
+        }
+        place.stored = seq;
+        stored(view, seq)?;
+        let known = self.views.at(at);
+        known.safe = known.safe.max(seq);
+        let without = known.left.iter().find(|(_, left)| !left.delivered(seq));
+        match without {
+            Some((other, _)) => Err(format!(
+                "{id:?} delivered as safe at {seq} of {view}, but {other} left without it"
+            )),
+            None => Ok(()),
         }
     }
 
     /// A safe message was delivered in a transitional view: its members are bound to deliver it.
     fn bind(&mut self, view: ViewId, seq: u64, companions: NodeSet) -> Result<(), String> {
-        let left = self.left.get(&view).into_iter().flatten();
-        for (other, reached) in left {
-            let bound = self
-                .nodes
-                .get(other)
-                .is_some_and(|node| companions.contains(*node));
+        let known = self.views.of(view);
+        for (other, reached) in &known.left {
+            let bound = companions.contains(self.nodes[*other as usize]);
             if bound && !reached.delivered(seq) {
                 return Err(format!(
-                    "{seq} of {view} delivered as safe with {companions:?}, but {other:x} left without it"
+                    "{seq} of {view} delivered as safe with {companions:?}, but {other} left without it"
                 ));
             }
         }
-        let numbers = self.bound.entry(view).or_default();
-        if numbers.last() != Some(&(seq, companions.clone())) {
-            numbers.push((seq, companions));
+        if known
+            .bound
+            .last()
+            .is_none_or(|last| *last != (seq, companions.clone()))
+        {
+            known.bound.push((seq, companions));
         }
         Ok(())
     }
 
-    fn leave(&mut self, process: u64, next: ViewId) -> Result<(), String> {
+    fn leave(&mut self, process: Process, next: ViewId) -> Result<(), String> {
         let fresh = Place {
-            view: next,
-            reached: Reached::default(),
-            companions: None,
+            view: Some((next, self.views.place(next))),
+            ..Place::default()
         };
-        let Some(old) = self.places.insert(process, fresh) else {
+        let old = std::mem::replace(entry(&mut self.places, process), fresh);
+        let (Some((view, _)), reached) = (old.view, old.reached) else {
             return Ok(());
         };
-        let (view, reached) = (old.view, old.reached);
-        let safe = self.safe.get(&view).copied().unwrap_or(0);
-        if !reached.delivered(safe) {
+        let known = self.views.of(view);
+        if !reached.delivered(known.safe) {
             return Err(format!(
-                "{process:x} left {view} at {}, safe was {safe}",
-                reached.regular
+                "{process} left {view} at {}, safe was {}",
+                reached.regular, known.safe
             ));
         }
-        let node = self.nodes.get(&process);
-        let missed = self
+        let node = self.nodes[process as usize];
+        let missed = known
             .bound
-            .get(&view)
-            .into_iter()
-            .flatten()
-            .find(|(seq, companions)| {
-                node.is_some_and(|node| companions.contains(*node)) && !reached.delivered(*seq)
-            });
+            .iter()
+            .find(|(seq, companions)| companions.contains(node) && !reached.delivered(*seq));
         if let Some((seq, companions)) = missed {
             return Err(format!(
-                "{process:x} left {view} without {seq}, delivered as safe with {companions:?}"
+                "{process} left {view} without {seq}, delivered as safe with {companions:?}"
             ));
         }
-        self.left.entry(view).or_default().insert(process, reached);
+        known.left.push((process, reached));
         Ok(())
     }
 
     /// Forgets what no later delivery can refer to.
     pub fn forget_before(&mut self, counter: u64) {
-        self.safe.retain(|view, _| view.counter >= counter);
-        self.bound.retain(|view, _| view.counter >= counter);
-        self.left.retain(|view, _| view.counter >= counter);
+        self.views.forget_before(counter);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use membership::{NodeSet, ViewId};
 
-use super::Seen;
+use super::{Process, Seen, entry};
 
 struct Passing {
     view: ViewId,
@@ -15,24 +15,25 @@ struct Passing {
 /// The oracle.
 #[derive(Default)]
 pub struct VirtualSynchrony {
-    passing: HashMap<u64, Passing>,
+    passing: Vec<Option<Passing>>,
     /// By old and new view and companions: what was delivered in the old one.
     digests: HashMap<(ViewId, ViewId, NodeSet), u64>,
 }
 
 impl VirtualSynchrony {
     /// A process has delivered something.
-    pub fn see(&mut self, process: u64, seen: &Seen) -> Result<(), String> {
+    pub fn see(&mut self, process: Process, seen: &Seen) -> Result<(), String> {
         match seen {
             Seen::Message { id, seq, .. } => {
-                if let Some(passing) = self.passing.get_mut(&process) {
-                    let mixed = (id.process ^ id.count.rotate_left(32)).wrapping_add(*seq);
+                if let Some(passing) = entry(&mut self.passing, process) {
+                    let name = u64::from(id.process) << 32 | u64::from(id.count);
+                    let mixed = name.wrapping_add(seq.rotate_left(40));
                     passing.digest = (passing.digest ^ mixed).wrapping_mul(0x0100_0000_01B3);
                 }
                 Ok(())
             }
             Seen::Transitional(_, companions) => {
-                if let Some(passing) = self.passing.get_mut(&process) {
+                if let Some(passing) = entry(&mut self.passing, process) {
                     passing.companions = companions.clone();
                 }
                 Ok(())
@@ -43,7 +44,7 @@ impl VirtualSynchrony {
                     digest: 0,
                     companions: NodeSet::default(),
                 };
-                let Some(old) = self.passing.insert(process, fresh) else {
+                let Some(old) = entry(&mut self.passing, process).replace(fresh) else {
                     return Ok(());
                 };
                 if !old.companions.is_within(&view.members) {
@@ -56,7 +57,7 @@ impl VirtualSynchrony {
                 let known = *self.digests.entry(key.clone()).or_insert(old.digest);
                 if known != old.digest {
                     return Err(format!(
-                        "{process:x} went {} -> {} with other messages than its \
+                        "{process} went {} -> {} with other messages than its \
                         companions {:?}",
                         key.0, key.1, key.2
                     ));
