@@ -13,8 +13,9 @@
 use std::time::Duration;
 
 use crate::command::{Outcome, Progress, Refused, Step, Why};
+use crate::errand::ErrandOwner;
 use crate::ids::{MemberId, Term};
-use crate::message::Purpose;
+use crate::message::{Ask, Purpose};
 use crate::participant::Participant;
 use crate::proposer::Change;
 use crate::ticket::{Holding, Job, JobKind, Origin, Round, Wish, place};
@@ -448,12 +449,33 @@ impl Participant {
         }
     }
 
-    /// Somebody else's grant came before our release was agreed.
+    /// Another grant came before our release was heard to be agreed: the target's own, where the
+    /// answers to us were slower than it was.
     pub(crate) fn job_superseded(&mut self, t: usize) {
-        let kind = self.tickets[t].job.as_ref().map(|job| &job.kind);
-        if let Some(JobKind::Move { .. }) = kind {
-            self.refuse(t, Why::Changed);
-        }
+        let Some(JobKind::Move { to, .. }) = self.tickets[t].job.as_ref().map(|job| &job.kind)
+        else {
+            return;
+        };
+        let to = *to;
+        let known = self.tickets[t].known_value();
+        let Some(value) = known.filter(|value| value.owner == to && value.is_renewed()) else {
+            return self.refuse(t, Why::Changed);
+        };
+        let (term, phase) = place(Some(value));
+        let (revokes, force) = (value.revokes, None);
+        let ask = Ask::Grant {
+            term,
+            phase,
+            revokes,
+            force,
+        };
+        let deadline = self.tickets[t]
+            .job
+            .as_ref()
+            .map_or(self.now, |job| job.deadline);
+        self.progress(t, Step::Grant, vec![to], None);
+        self.ask_member(ErrandOwner::Move(t), to, t, ask, deadline);
+        self.run_errands();
     }
 
     /// The lease ran out under a job.

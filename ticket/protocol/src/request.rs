@@ -393,7 +393,15 @@ impl Participant {
                 (_, Some(reason)) => refuse(Why::OnHold(reason)),
                 (Some(value), None) if value.phase == Phase::Granted => {
                     if value.owner == *to {
-                        return refuse(Why::SameSite);
+                        // It has the ticket, or had it when it died: it says when it runs there.
+                        let force = None;
+                        let ask = Ask::Grant {
+                            term,
+                            phase,
+                            revokes,
+                            force,
+                        };
+                        return Ok(Act::At(*to, ask));
                     }
                     Ok(Act::At(value.owner, Ask::Move { term, to: *to }))
                 }

@@ -226,6 +226,54 @@ fn a_move_whose_ticket_went_elsewhere_is_refused() {
     assert!(world.now.since(start) < secs(13), "{}", world.story());
 }
 
+/// A register that says that the target has the ticket does not say that anything runs there: its
+/// agent was restarted too late to go on.
+#[test]
+fn a_move_to_its_holder_is_done_when_it_runs_there() {
+    let mut world = granted();
+    let id = world.move_to(ARB, A);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.crash(A);
+    world.run_for(secs(8));
+    assert_eq!(
+        world.running(),
+        None,
+        "its lease is over: {}",
+        world.story()
+    );
+    world.restart(A);
+    let id = world.move_to(ARB, A);
+    // `SameSite` would be told as done.
+    match world.run_while_pending(id) {
+        Outcome::Refused(refused) => assert_ne!(refused.why, Why::SameSite),
+        outcome => {
+            assert!(done(&outcome), "{outcome:?}\n{}", world.story());
+            assert_eq!(world.running(), Some(A), "{}", world.story());
+        }
+    }
+}
+
+/// The source's disk and its answers are slow at every moment of a move: what it is told in the end
+/// is what has become of the ticket.
+#[test]
+fn deaf_at_every_moment() {
+    for ms in 0..120 {
+        let mut world = granted();
+        let id = world.move_to(A, B);
+        world.run_for(Duration::from_millis(ms));
+        world.cuts.extend([(B, A), (ARB, A)]);
+        world.run_for(secs(2));
+        world.heal();
+        let outcome = world.run_while_pending(id);
+        world.run_for(secs(30));
+        assert!(
+            done(&outcome) || world.running() == Some(A),
+            "{ms} {outcome:?}\n{}",
+            world.story()
+        );
+    }
+}
+
 #[test]
 fn standby_and_activate() {
     let mut world = granted();
