@@ -69,7 +69,7 @@ impl OneOwner {
             Event::Released { ticket, site, term } => {
                 let cell = self.cells.cell_mut(ticket, site);
                 if cell.term == term {
-                    cell.until = 0;
+                    cell.until = cell.until.min(entry.at);
                 }
             }
             Event::StandbyMark { ticket, site, on } => {
@@ -137,7 +137,8 @@ impl OneOwner {
         }
         let row = self.cells.row(one.ticket);
         let target = row[usize::from(one.to)];
-        if target.claimed < one.asked && target.until <= at {
+        // A site that held it already may have lost it before its word arrived.
+        if target.claimed < one.asked && target.until <= one.asked {
             violations.note(NAME, at, one.ticket, || {
                 format!(
                     "a move to site {} was reported done, but it never held it",

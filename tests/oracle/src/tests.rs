@@ -405,6 +405,11 @@ fn a_grant_or_move_reported_done_without_a_claim_is_caught() {
     assert_eq!(broken(&[(1, asked(1, ask)), (2, done(1))]), ["one_owner"]);
     let good = [(1, asked(1, ask)), (2, held(1, 1, 9)), (3, done(1))];
     assert_eq!(broken(&good), [""; 0]);
+    // The target had it before: lost again before its word arrived, or before anybody asked.
+    let held_when_asked = [(1, held(1, 1, 3)), (2, asked(1, ask)), (4, done(1))];
+    assert_eq!(broken(&held_when_asked), [""; 0]);
+    let over_when_asked = [(1, held(1, 1, 3)), (4, asked(1, ask)), (5, done(1))];
+    assert_eq!(broken(&over_when_asked), ["one_owner"]);
 }
 
 #[test]
