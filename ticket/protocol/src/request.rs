@@ -365,6 +365,12 @@ impl Participant {
             .and_then(|value| value.hold.clone());
         let (term, phase) = place(value);
         let revokes = value.map_or(0, |value| value.revokes);
+        let grant = |force| Ask::Grant {
+            term,
+            phase,
+            revokes,
+            force,
+        };
         match command {
             Command::Grant { to, force, .. } => {
                 let live = until.is_some_and(|until| until > now);
@@ -372,14 +378,7 @@ impl Participant {
                 if force.is_none() && granted && live && holder != Some(*to) {
                     return refuse(on_hold.map_or(Why::Granted, Why::OnHold));
                 }
-                let force = force.clone();
-                let ask = Ask::Grant {
-                    term,
-                    phase,
-                    revokes,
-                    force,
-                };
-                Ok(Act::At(*to, ask))
+                Ok(Act::At(*to, grant(force.clone())))
             }
             Command::Revoke { .. } => match (phase, on_hold) {
                 (PhaseKind::None, _) => refuse(Why::NotGranted),
@@ -394,14 +393,7 @@ impl Participant {
                 (Some(value), None) if value.phase == Phase::Granted => {
                     if value.owner == *to {
                         // It has the ticket, or had it when it died: it says when it runs there.
-                        let force = None;
-                        let ask = Ask::Grant {
-                            term,
-                            phase,
-                            revokes,
-                            force,
-                        };
-                        return Ok(Act::At(*to, ask));
+                        return Ok(Act::At(*to, grant(None)));
                     }
                     Ok(Act::At(value.owner, Ask::Move { term, to: *to }))
                 }
