@@ -11,7 +11,8 @@ pub struct Config {
     pub me: NodeId,
     /// Every configured node, this one included.
     pub nodes: NodeSet,
-    /// How often a node says that it is there. Shorter finds failures sooner and costs packets.
+    /// How often a node says that it is there. Shorter finds failures sooner and costs packets; each
+    /// is a wake-up of every other node, which is what an idle site costs.
     pub heartbeat_every: Duration,
     /// Silence after which a member is suspected, for a peer with no measured delay; at least four
     /// heartbeats, or one lost packet accuses somebody.
@@ -36,8 +37,8 @@ impl Config {
         Self {
             me,
             nodes,
-            heartbeat_every: Duration::from_millis(50),
-            suspect_after: Duration::from_millis(250),
+            heartbeat_every: Duration::from_millis(75),
+            suspect_after: Duration::from_millis(350),
             merge_after: Duration::from_millis(500),
             startup_wait: Duration::from_millis(600),
             chunk_bytes: 1_200,
@@ -57,9 +58,19 @@ impl Config {
         }
     }
 
+    /// When the next heartbeat is due by our own clock. The coordinator leads, and the others beat as
+    /// its heartbeat comes (`Node::follow`): they are a little more patient, so that it comes first.
+    pub(crate) fn next_beat(&self, leads: bool) -> Duration {
+        if leads {
+            self.heartbeat_every
+        } else {
+            self.heartbeat_every + self.heartbeat_every / 8
+        }
+    }
+
     /// Repetition of what must arrive while the membership is being agreed.
     pub(crate) fn repeat_every(&self) -> Duration {
-        self.heartbeat_every / 2
+        self.heartbeat_every / 3
     }
 
     /// How long a gathering waits for equal sets before it gives up on the silent.
@@ -74,11 +85,11 @@ impl Config {
 
     /// Patience before missing packets are asked for: reordering is no loss.
     pub(crate) fn nack_after(&self) -> Duration {
-        self.heartbeat_every / 16
+        self.heartbeat_every / 24
     }
 
     /// Repetition of requests for missing packets and for sequence numbers.
     pub(crate) fn ask_again(&self) -> Duration {
-        self.heartbeat_every / 4
+        self.heartbeat_every / 6
     }
 }

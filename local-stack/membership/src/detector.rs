@@ -186,6 +186,14 @@ impl Detector {
         &self.suspected
     }
 
+    /// Has one of these been silent for longer than we wait? Then looking around would suspect it.
+    pub(crate) fn overdue(&self, now: Time, nodes: &NodeSet) -> bool {
+        self.peers
+            .iter()
+            .filter(|peer| nodes.contains(peer.node) && !self.suspected.contains(peer.node))
+            .any(|peer| now.since(peer.heard_at.unwrap_or(peer.in_view_at)) > self.patience(peer))
+    }
+
     /// Looks at every member of `view`: those that count as failed, with the cause.
     pub(crate) fn failures(&mut self, now: Time, view: &View) -> Vec<(NodeId, Cause)> {
         let silent = |peer: &Peer| now.since(peer.heard_at.unwrap_or(peer.in_view_at));

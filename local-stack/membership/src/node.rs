@@ -338,6 +338,7 @@ impl Node {
         if !matches!(self.phase, Phase::Operational) {
             return;
         }
+        self.follow(now, from, suspects);
         let member = self.ring.view.members.contains(from);
         if *view == self.ring.view.id {
             self.note_have(now, from, *have);
@@ -349,6 +350,26 @@ impl Node {
                 &NodeSet::default(),
                 &NodeSet::default(),
             );
+        }
+    }
+
+    /// Beats with the coordinator instead of at a time of our own: the heartbeats of a view then come
+    /// together, and wake a node once instead of once for each member. With whoever suspects
+    /// somebody we beat too: a second opinion is wanted now. Never when our own beat is overdue: how
+    /// late it is tells whether we were starved.
+    fn follow(&mut self, now: Time, from: NodeId, suspects: &NodeSet) {
+        let Some(due) = self
+            .timers
+            .due_at(Timer::Heartbeat)
+            .filter(|due| *due > now)
+        else {
+            return;
+        };
+        let leads = from == self.ring.view.id.coordinator;
+        let soon = due.since(now) < self.config.heartbeat_every / 2;
+        let asked = suspects.without(self.detector.suspected()) != NodeSet::default();
+        if leads && soon || asked && self.detector.overdue(now, suspects) {
+            self.timers.set(Timer::Heartbeat, now);
         }
     }
 
@@ -476,8 +497,9 @@ impl Node {
         for node in to {
             self.send(node, packet.clone());
         }
+        let leads = self.ring.view.id.coordinator == me;
         self.timers
-            .set(Timer::Heartbeat, now.after(self.config.heartbeat_every));
+            .set(Timer::Heartbeat, now.after(self.config.next_beat(leads)));
     }
 
     /// The next packet to send.

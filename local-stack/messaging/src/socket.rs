@@ -18,8 +18,10 @@ use rustix::time::Timespec;
 const BUFFER_BYTES: usize = 8 << 20;
 /// What a UDP packet can hold, less its headers.
 const BATCH_BYTES_MAX: usize = 65_000;
-/// Room for the largest coalesced batch.
+/// Room for the largest coalesced batch ...
 const RECEIVE_BYTES: usize = 1 << 16;
+/// ... and so many of them in one system call: the heartbeats of several peers come together.
+const RECEIVE_BATCHES: usize = 4;
 /// A full send buffer is waited for that long, once; then the datagrams count as lost.
 const SEND_WAIT: Duration = Duration::from_millis(2);
 
@@ -47,7 +49,7 @@ impl DataSocket {
         Ok(Self {
             socket,
             state,
-            buffer: vec![0; RECEIVE_BYTES],
+            buffer: vec![0; RECEIVE_BYTES * RECEIVE_BATCHES],
         })
     }
 
@@ -100,23 +102,30 @@ impl DataSocket {
         let _ = poll(&mut fds, Some(&wait));
     }
 
-    /// Receives one batch and hands each datagram to `take`; false if there was none.
+    /// Receives some batches and hands each datagram to `take`; false if there are no more.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(SocketAddr, &mut [u8])) -> bool {
-        let mut meta = [RecvMeta::default()];
+        let mut meta = [RecvMeta::default(); RECEIVE_BATCHES];
         let received = {
-            let mut slices = [IoSliceMut::new(&mut self.buffer)];
+            let mut rest = self.buffer.as_mut_slice();
+            let mut slices: [IoSliceMut<'_>; RECEIVE_BATCHES] = std::array::from_fn(|_| {
+                let (one, others) = std::mem::take(&mut rest).split_at_mut(RECEIVE_BYTES);
+                rest = others;
+                IoSliceMut::new(one)
+            });
             self.state
                 .recv(UdpSockRef::from(&self.socket), &mut slices, &mut meta)
         };
         // An error of a datagram that we had sent is not ours to mend: beats tell.
-        if received.is_err() {
+        let Ok(received) = received else {
             return false;
+        };
+        let batches = self.buffer.chunks_mut(RECEIVE_BYTES).zip(&meta);
+        for (buffer, meta) in batches.take(received) {
+            for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+                take(meta.addr, datagram);
+            }
         }
-        let [meta] = meta;
-        for datagram in self.buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
-            take(meta.addr, datagram);
-        }
-        true
+        received == RECEIVE_BATCHES
     }
 }
 

@@ -18,8 +18,8 @@ use crate::seal::{self, HEAD_BYTES, Inbound, KEY_BYTES, Outbound, TAG_BYTES};
 use crate::socket::DataSocket;
 use crate::wire::{self, BEAT_BYTES, Frame};
 
-/// Batches taken from one socket before the others, the clients and the timers have their turn.
-const BATCHES_PER_TURN: usize = 8;
+/// Receptions (some batches each) from one socket before the others, the clients and the timers have their turn.
+const BATCHES_PER_TURN: usize = 2;
 /// A datagram of full size is sent at every so many beats, to see that it arrives.
 const FILLER_EVERY: u64 = 10;
 /// The same kind of refusal is logged at most that often.

@@ -1,32 +1,44 @@
-//! Three hosts on one bridge, each a network namespace of this run.
+//! Hosts, each a network namespace of this run: on one bridge, or with a bad network between them.
 
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Number of members: two sites and an arbitrator.
 pub(crate) const MEMBERS: usize = 3;
+/// Runs ahead of everybody else: what is measured is not how well the network is scheduled.
+const WIRE_PRIORITY: &str = "40";
 
 /// The namespaces; removed when dropped.
 pub(crate) struct Hosts {
     prefix: String,
+    count: usize,
 }
 
 impl Hosts {
-    /// Makes the namespaces and the bridge between them.
+    /// Makes three namespaces and the bridge between them.
     ///
     /// # Errors
     /// The `ip` command that failed, with its words; what was made is removed again.
     pub(crate) fn up() -> Result<Self, String> {
-        let hosts = Self {
-            prefix: format!("ib{}", std::process::id() % 100_000),
-        };
+        Self::on_a_bridge(MEMBERS)
+    }
+
+    /// The same with another number of them.
+    ///
+    /// # Errors
+    /// As [`Hosts::up`].
+    pub(crate) fn on_a_bridge(count: usize) -> Result<Self, String> {
+        let hosts = Self::new(count);
         let lan = hosts.lan();
         run(&["ip", "netns", "add", &lan])?;
         run(&["ip", "-n", &lan, "link", "add", "br0", "type", "bridge"])?;
         run(&["ip", "-n", &lan, "link", "set", "br0", "up"])?;
-        for index in 0..MEMBERS {
+        for index in 0..count {
             let (name, port) = (hosts.name(index), format!("p{index}"));
             run(&["ip", "netns", "add", &name])?;
             run(&[
@@ -42,6 +54,43 @@ impl Hosts {
             run(&["ip", "-n", &name, "link", "set", "lo", "up"])?;
         }
         Ok(hosts)
+    }
+
+    /// Makes the namespaces with a [`Wire`] between them; `program` is the compiled `wire.c`.
+    ///
+    /// # Errors
+    /// As [`Hosts::up`].
+    pub(crate) fn on_a_wire(
+        count: usize,
+        program: &Path,
+        loss_ppm: u32,
+        jitter_us: u32,
+    ) -> Result<(Self, Wire), String> {
+        let hosts = Self::new(count);
+        let names: Vec<String> = (0..count).map(|index| hosts.name(index)).collect();
+        for name in &names {
+            run(&["ip", "netns", "add", name])?;
+        }
+        let wire = Wire::start(program, loss_ppm, jitter_us, &names)?;
+        for (index, name) in names.iter().enumerate() {
+            let address = format!("{}/24", Self::address(index));
+            run(&["ip", "-n", name, "addr", "add", &address, "dev", "eth0"])?;
+            run(&["ip", "-n", name, "link", "set", "eth0", "up"])?;
+            run(&["ip", "-n", name, "link", "set", "lo", "up"])?;
+        }
+        Ok((hosts, wire))
+    }
+
+    fn new(count: usize) -> Self {
+        Self {
+            prefix: format!("ib{}", std::process::id() % 100_000),
+            count,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Drops every packet to and from member `index`, without telling anybody.
@@ -93,7 +142,7 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        for name in (0..MEMBERS)
+        for name in (0..self.count)
             .map(|index| self.name(index))
             .chain([self.lan()])
         {
@@ -103,6 +152,75 @@ impl Drop for Hosts {
                 .stderr(Stdio::null())
                 .status();
         }
+    }
+}
+
+/// The process between hosts, see `wire.c`; ended when dropped.
+pub(crate) struct Wire {
+    child: Child,
+}
+
+impl Wire {
+    fn start(
+        program: &Path,
+        loss_ppm: u32,
+        jitter_us: u32,
+        names: &[String],
+    ) -> Result<Self, String> {
+        let mut child = Command::new("chrt")
+            .args(["-f", WIRE_PRIORITY])
+            .arg(program)
+            .args([loss_ppm.to_string(), jitter_us.to_string()])
+            .args(names)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("chrt: {error}"))?;
+        let mut line = String::new();
+        if let Some(out) = &mut child.stdout {
+            BufReader::new(out)
+                .read_line(&mut line)
+                .map_err(|error| error.to_string())?;
+        }
+        let wire = Self { child };
+        if line == "ready\n" {
+            Ok(wire)
+        } else {
+            Err("the wire between the hosts did not start".to_owned())
+        }
+    }
+
+    /// From now on it is a bad one.
+    pub(crate) fn worsen(&self) {
+        self.tell(Signal::USR1);
+    }
+
+    /// From now on the last host is cut off, without a word to anybody.
+    pub(crate) fn cut_last(&self) {
+        self.tell(Signal::USR2);
+    }
+
+    /// Ends it: what it passed and lost.
+    pub(crate) fn end(mut self) -> String {
+        self.tell(Signal::TERM);
+        let mut text = String::new();
+        if let Some(out) = &mut self.child.stdout {
+            // A wire that says nothing any more has nothing to tell.
+            let _ = std::io::Read::read_to_string(out, &mut text);
+        }
+        text.trim().to_owned()
+    }
+
+    fn tell(&self, signal: Signal) {
+        // One that has ended needs to be told nothing.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,16 +1,18 @@
 //! Side-by-side measurements: Interlock and the anchor, in one run, on one machine, with the same
 //! work to do. Prints medians and ratios; with `--check` a missed goal is a failure.
 //!
-//! `bench booth` and `bench messaging` need root (network namespaces) and install Debian's booth and
-//! corosync if they are missing; `bench scheduler` needs Debian's `pacemaker-cli-utils`, and `bash` and
-//! GNU `time` as stop-watches.
+//! `bench booth`, `bench messaging`, `bench messaging-nodes` and `bench detector` need root (network
+//! namespaces) and install Debian's booth and corosync if they are missing; `bench scheduler` needs
+//! Debian's `pacemaker-cli-utils`, and `bash` and GNU `time` as stop-watches.
 
 mod booth;
+mod detector;
 mod drive;
 mod figures;
 mod hosts;
 mod interlock;
 mod messaging;
+mod nodes;
 mod process;
 mod rings;
 mod scheduler;
@@ -66,6 +68,36 @@ enum What {
         #[arg(long)]
         check: bool,
     },
+    /// Many nodes of ours, restarted one after the other while all of them send: exits 1 if anything is
+    /// lost or out of order. Needs root.
+    MessagingNodes {
+        /// Where the built `local-stack` is; default: beside this one.
+        #[arg(long)]
+        binaries: Option<PathBuf>,
+        /// How many.
+        #[arg(long, default_value_t = 16)]
+        nodes: usize,
+        /// How many of them are restarted; default: all.
+        #[arg(long)]
+        restarts: Option<usize>,
+        /// Messages per second from each.
+        #[arg(long, default_value_t = 50)]
+        rate: u32,
+    },
+    /// Does the failure detector make mistakes? A bad network, busy processors, nobody fails; corosync
+    /// with the same detection time beside it. Exits 1 at a false view change of ours, and if the
+    /// machine itself stood still. Needs root.
+    Detector {
+        /// Where the built `local-stack` is; default: beside this one.
+        #[arg(long)]
+        binaries: Option<PathBuf>,
+        /// How many nodes of ours; corosync has three.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// How long.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+    },
     /// Only our failovers after `kill -9` of the holder's agent, one after the other; exits 1 when
     /// one does not come. Needs root as well.
     Failover {
@@ -89,6 +121,32 @@ fn main() -> ExitCode {
         What::Transport => return said(transport::run().map(|text| (text, 0)), false),
         What::Scheduler(plan) => return said(scheduler::answer(&plan), true),
         What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
+        What::MessagingNodes {
+            binaries,
+            nodes,
+            restarts,
+            rate,
+        } => {
+            let plan = nodes::Plan {
+                binaries,
+                nodes,
+                restarts: restarts.unwrap_or(nodes),
+                rate,
+            };
+            return said(nodes::run(&plan), true);
+        }
+        What::Detector {
+            binaries,
+            nodes,
+            minutes,
+        } => {
+            let plan = detector::Plan {
+                binaries,
+                nodes,
+                minutes,
+            };
+            return said(detector::run(&plan), true);
+        }
         What::Failover { rounds, binaries } => {
             let plan = side_by_side::Plan {
                 binaries,

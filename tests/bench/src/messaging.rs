@@ -93,7 +93,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(String, usize), String> {
     }
 }
 
-fn install_and_compile(scratch: &Path) -> Result<PathBuf, String> {
+/// Debian's corosync and what compiles a load for it.
+pub(crate) fn install_and_compile(scratch: &Path) -> Result<PathBuf, String> {
     if shell(&["which", "corosync"]).is_err() || compile_load(scratch).is_err() {
         shell(&[
             "apt-get",
@@ -120,7 +121,7 @@ fn both(plan: &Plan, programs: &Programs, scratch: &Path) -> Result<[Side; 2], S
             let ring = if ours {
                 Ring::ours(&hosts, programs, &place)?
             } else {
-                Ring::corosync(&hosts, programs, &place)?
+                Ring::corosync(&hosts, programs, &place, MEMBERS, "")?
             };
             let side = measure(plan, &hosts, ring)?;
             best[index] = Some(match best[index] {

@@ -1,4 +1,4 @@
-//! Three nodes of each side, as processes in network namespaces: Debian's corosync, and ours.
+//! The nodes of each side, as processes in network namespaces: Debian's corosync, and ours.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::hosts::{Hosts, MEMBERS, run as shell};
+use crate::hosts::{Hosts, run as shell};
 
 /// A ring forms within this, or the run is over.
 const FORMS_WITHIN: Duration = Duration::from_secs(60);
@@ -17,6 +17,8 @@ pub(crate) struct Ring {
     scratch: PathBuf,
     bench: PathBuf,
     ours: bool,
+    /// The command of each node's daemon.
+    words: Vec<Vec<String>>,
     pub(crate) daemons: Vec<Child>,
 }
 
@@ -28,8 +30,9 @@ pub(crate) struct Programs {
 }
 
 impl Ring {
-    /// Starts corosync, knet with aes256 and sha256, everything else its default, in the same
-    /// scheduling class and with the same priority as ours gives itself.
+    /// Starts corosync on the first `count` hosts, knet with aes256 and sha256, everything else its
+    /// default but for `totem`, in the same scheduling class and with the same priority as ours gives
+    /// itself.
     ///
     /// # Errors
     /// Which step failed.
@@ -37,6 +40,8 @@ impl Ring {
         hosts: &Hosts,
         programs: &Programs,
         scratch: &Path,
+        count: usize,
+        totem: &str,
     ) -> Result<Self, String> {
         let key = scratch.join("authkey");
         let mut random = vec![0; 256];
@@ -48,11 +53,11 @@ impl Ring {
         fs::write(&key, random).map_err(|error| error.to_string())?;
         let mut text = format!(
             "totem {{\n version: 2\n cluster_name: bench\n transport: knet\n crypto_cipher: aes256\n \
-             crypto_hash: sha256\n keyfile: {}\n}}\nquorum {{\n provider: corosync_votequorum\n}}\nsystem {{\n \
+             crypto_hash: sha256\n keyfile: {}\n {totem}}}\nquorum {{\n provider: corosync_votequorum\n}}\nsystem {{\n \
              sched_rr: no\n}}\nlogging {{\n to_stderr: yes\n to_syslog: no\n}}\nnodelist {{\n",
             key.display()
         );
-        for index in 0..MEMBERS {
+        for index in 0..count {
             let address = Hosts::address(index);
             text += &format!(
                 " node {{\n nodeid: {0}\n name: n{0}\n ring0_addr: {address}\n }}\n",
@@ -68,19 +73,16 @@ impl Ring {
              exec nice -n -20 corosync -f -c {}",
             config.display()
         );
-        let words = move |_| {
-            ["unshare", "-m", "sh", "-c", script.as_str()]
-                .map(str::to_owned)
-                .to_vec()
-        };
+        let words = ["unshare", "-m", "sh", "-c", script.as_str()].map(str::to_owned);
         let mut ring = Self {
             name: "corosync",
             scratch: scratch.to_owned(),
             bench: programs.load.clone(),
             ours: false,
+            words: vec![words.to_vec(); count],
             daemons: Vec::new(),
         };
-        ring.start(hosts, words)?;
+        ring.start(hosts)?;
         Ok(ring)
     }
 
@@ -93,12 +95,12 @@ impl Ring {
         let mut words = vec![programs.stack.display().to_string()];
         words.extend(["messaging", "init", "--cluster", "bench", "--dir"].map(str::to_owned));
         words.push(site.display().to_string());
-        for index in 0..MEMBERS {
+        for index in 0..hosts.count() {
             words.push("--node".to_owned());
             words.push(format!("n{}={}", index + 1, Hosts::address(index)));
         }
         shell(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
-        for index in 0..MEMBERS {
+        for index in 0..hosts.count() {
             let node = site.join(format!("n{}", index + 1));
             let place = node.join("messaging.toml");
             let text = fs::read_to_string(&place).map_err(|error| error.to_string())?;
@@ -108,9 +110,9 @@ impl Ring {
             );
             fs::write(&place, text).map_err(|error| error.to_string())?;
         }
-        let (stack, place) = (programs.stack.display().to_string(), site.clone());
-        let words = move |index: usize| {
-            let config = place.join(format!("n{}/messaging.toml", index + 1));
+        let stack = programs.stack.display().to_string();
+        let words = |index: usize| {
+            let config = site.join(format!("n{}/messaging.toml", index + 1));
             vec![
                 stack.clone(),
                 "messaging".to_owned(),
@@ -124,45 +126,74 @@ impl Ring {
             scratch: scratch.to_owned(),
             bench: programs.bench.clone(),
             ours: true,
+            words: (0..hosts.count()).map(words).collect(),
             daemons: Vec::new(),
         };
-        ring.start(hosts, words)?;
+        ring.start(hosts)?;
         Ok(ring)
     }
 
-    fn start(&mut self, hosts: &Hosts, words: impl Fn(usize) -> Vec<String>) -> Result<(), String> {
-        for index in 0..MEMBERS {
-            let words = words(index);
-            let log = self.scratch.join(format!("{}-{index}.log", self.name));
-            let log = File::create(log).map_err(|error| error.to_string())?;
-            let child = hosts.within(index, move || {
-                Command::new(&words[0])
-                    .args(&words[1..])
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(log)
-                    .spawn()
-                    .map_err(|error| format!("{}: {error}", words[0]))
-            })?;
+    fn start(&mut self, hosts: &Hosts) -> Result<(), String> {
+        for index in 0..self.words.len() {
+            let child = self.daemon(hosts, index)?;
             self.daemons.push(child);
         }
         self.form(hosts)
+    }
+
+    /// Starts the daemon of a node; its log goes on.
+    fn daemon(&self, hosts: &Hosts, index: usize) -> Result<Child, String> {
+        let words = &self.words[index];
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(index))
+            .map_err(|error| error.to_string())?;
+        hosts.within(index, move || {
+            Command::new(&words[0])
+                .args(&words[1..])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .map_err(|error| format!("{}: {error}", words[0]))
+        })
+    }
+
+    /// Where a node's daemon writes its log.
+    pub(crate) fn log(&self, index: usize) -> PathBuf {
+        self.scratch.join(format!("{}-{index}.log", self.name))
+    }
+
+    /// The socket of a node of ours.
+    pub(crate) fn socket(&self, index: usize) -> PathBuf {
+        self.scratch.join(format!("site/n{}/socket", index + 1))
+    }
+
+    /// Starts a node's daemon again after it has ended.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn restart(&mut self, hosts: &Hosts, index: usize) -> Result<(), String> {
+        self.daemons[index] = self.daemon(hosts, index)?;
+        Ok(())
     }
 
     /// Waits until all are together: a load that sees all members says so.
     fn form(&self, hosts: &Hosts) -> Result<(), String> {
         let until = Instant::now() + FORMS_WITHIN;
         let mut why = String::new();
+        let count = self.daemons.len();
         while Instant::now() < until {
             std::thread::sleep(Duration::from_millis(500));
             let mut watchers = Vec::new();
-            for index in 0..MEMBERS {
-                match self.load(hosts, index, "watch", &["3"]) {
+            for index in 0..count {
+                match self.load(hosts, index, "watch", &[&count.to_string()]) {
                     Ok(watcher) => watchers.push(watcher),
                     Err(error) => why = error,
                 }
             }
-            let formed = watchers.len() == MEMBERS
+            let formed = watchers.len() == count
                 && watchers
                     .iter_mut()
                     .all(|one| one.line(Duration::from_secs(8)).is_ok());
@@ -170,7 +201,10 @@ impl Ring {
                 return Ok(());
             }
         }
-        Err(format!("{} did not form a ring of three: {why}", self.name))
+        Err(format!(
+            "{} did not form a ring of {count}: {why}",
+            self.name
+        ))
     }
 
     /// Starts a load at a node.
@@ -186,7 +220,7 @@ impl Ring {
     ) -> Result<Load, String> {
         let mut all: Vec<String> = Vec::new();
         if self.ours {
-            let socket = self.scratch.join(format!("site/n{}/socket", index + 1));
+            let socket = self.socket(index);
             all.extend([
                 self.bench.display().to_string(),
                 "drive".to_owned(),
@@ -286,18 +320,25 @@ impl Drop for Load {
 /// # Errors
 /// The compiler's words.
 pub(crate) fn compile_load(scratch: &Path) -> Result<PathBuf, String> {
-    let (source, program) = (scratch.join("load.c"), scratch.join("load"));
+    compile(scratch, "load", include_bytes!("load.c"), &["-lcpg"])
+}
+
+/// Compiles a small program of ours.
+///
+/// # Errors
+/// The compiler's words.
+pub(crate) fn compile(
+    scratch: &Path,
+    name: &str,
+    text: &[u8],
+    libraries: &[&str],
+) -> Result<PathBuf, String> {
+    let (source, program) = (scratch.join(format!("{name}.c")), scratch.join(name));
     let mut file = File::create(&source).map_err(|error| error.to_string())?;
-    file.write_all(include_bytes!("load.c"))
-        .map_err(|error| error.to_string())?;
-    let words = [
-        "cc",
-        "-O2",
-        "-o",
-        &program.display().to_string(),
-        &source.display().to_string(),
-        "-lcpg",
-    ];
+    file.write_all(text).map_err(|error| error.to_string())?;
+    let (to, from) = (program.display().to_string(), source.display().to_string());
+    let mut words = vec!["cc", "-O2", "-o", &to, &from];
+    words.extend(libraries);
     shell(&words)?;
     Ok(program)
 }

@@ -20,7 +20,13 @@ fn at(ms: u64) -> Time {
 
 fn detector(members: &[u32]) -> Detector {
     let nodes = members.iter().map(|id| NodeId(*id)).collect();
-    Detector::new(&Config::lan(NodeId(1), nodes), at(0))
+    // Round figures, whatever the preset says.
+    let config = Config {
+        heartbeat_every: Duration::from_millis(50),
+        suspect_after: Duration::from_millis(250),
+        ..Config::lan(NodeId(1), nodes)
+    };
+    Detector::new(&config, at(0))
 }
 
 fn beat(detector: &mut Detector, now: Time, from: u32, ours: &View, suspects: &NodeSet) {
