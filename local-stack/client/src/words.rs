@@ -1,5 +1,7 @@
 //! What is said on the socket.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Longest message.
@@ -96,6 +98,33 @@ pub enum Do {
         /// The beginning; empty: all.
         prefix: String,
     },
+    /// Change the nodes of the site, while they run.
+    Node(NodeChange),
+}
+
+/// A change of the site's nodes. One at a time, and only where there is quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NodeChange {
+    /// A new node. It may start afterwards.
+    Add {
+        /// Its name, as in its certificate.
+        name: String,
+        /// Its address in each network, in their order.
+        addresses: Vec<IpAddr>,
+    },
+    /// A node goes: its connections are closed, and its certificate opens nothing any more.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// A node is found elsewhere from now on.
+    Move {
+        /// Its name.
+        name: String,
+        /// Its address in each network, in their order.
+        addresses: Vec<IpAddr>,
+    },
 }
 
 /// What must be so for an update.
@@ -173,7 +202,7 @@ pub enum Answer {
     Stats(Vec<(String, Value)>),
     /// For [`Do::Get`] and [`Do::List`].
     Keys(Vec<(String, Value)>),
-    /// For [`Do::Update`]: the store's version that it made.
+    /// For [`Do::Update`] and [`Do::Node`]: the version that it made, of the store or of the list.
     Updated {
         /// Grows with every change, the same at every node.
         version: u64,
@@ -200,6 +229,8 @@ pub struct NodeState {
     pub member: bool,
     /// Votes.
     pub votes: u32,
+    /// Its address in each network, in their order.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// May this view act?
@@ -239,6 +270,8 @@ pub struct Status {
     pub in_force: bool,
     /// All configured nodes.
     pub nodes: Vec<NodeState>,
+    /// Grows with each node that is added or removed; the same at every node.
+    pub nodes_version: u64,
     /// May this view act?
     pub quorum: Quorum,
     /// The last changes of the membership.

@@ -4,6 +4,7 @@ use membership::NodeId;
 use stack_client::words::{self, Answer, Ask, Do, Outcome, Refusal, Value};
 
 use crate::engine::{Engine, named, now};
+use crate::nodes::PLACES;
 use crate::store::{RUNTIME, Update};
 
 /// Watched prefixes of one client.
@@ -65,6 +66,10 @@ impl Engine {
                 Err(why) => refuse(why),
             },
             Do::Watch { prefix } => return self.watch(client, ask.id, prefix),
+            Do::Node(change) => match self.change_nodes(client, ask.id, change) {
+                Ok(()) => return,
+                Err(why) => refuse(why),
+            },
         };
         if let Some(client) = self.clients.get_mut(&client) {
             client.reply(ask.id, outcome);
@@ -92,6 +97,11 @@ impl Engine {
             return Err(format!(
                 "not quorate ({}): nothing was changed",
                 self.quorum_state.reason
+            ));
+        }
+        if let Some((key, _)) = set.iter().find(|(key, _)| key.starts_with(PLACES)) {
+            return Err(format!(
+                "{key}: only `node add` and `node address` change it"
             ));
         }
         let conditions = conditions
@@ -141,6 +151,7 @@ impl Engine {
             name: one.name.clone(),
             member: view.members.contains(NodeId(one.id)),
             votes: one.votes,
+            addresses: one.addresses.clone(),
         };
         let causes = self
             .node
@@ -152,16 +163,20 @@ impl Engine {
                 ago_ms: u64::try_from(now.since(*at).as_millis()).unwrap_or(u64::MAX),
                 why: cause.to_string(),
             });
+        let trouble = self.transport.trouble.as_ref();
+        let trouble =
+            trouble.map(|why| format!("certificate and nodes were not taken over: {why}"));
         words::Status {
             cluster: self.config.cluster.clone(),
             node: self.config.node.clone(),
             view: view.id.to_string(),
             in_force: self.node.is_operational(),
             nodes: self.config.nodes.iter().map(node).collect(),
+            nodes_version: self.list.version,
             quorum: self.quorum_words(),
             causes: causes.collect(),
             refused: self.transport.refused.clone(),
-            limits: self.limits.clone(),
+            limits: self.limits.iter().cloned().chain(trouble).collect(),
         }
     }
 

@@ -220,6 +220,8 @@ pub(crate) const TO_GROUP: u8 = 0;
 pub(crate) const OF_GROUPS: u8 = 1;
 /// Of the store.
 pub(crate) const OF_STORE: u8 = 2;
+/// Of the list of nodes.
+pub(crate) const OF_NODES: u8 = 3;
 
 /// The group's name in a message to a group, without its first byte.
 pub(crate) fn group_of(message: &[u8]) -> Option<&[u8]> {

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use membership::NodeId;
+use membership::{NodeId, NodeList};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::config::Config;
 use crate::disk::{self, Disk};
-use crate::engine::{Engine, Parts};
-use crate::keys::{Keys, Teller};
+use crate::engine::{Ending, Engine, Parts};
+use crate::keys::{Keys, Settings, Teller};
+use crate::nodes;
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -53,6 +54,12 @@ pub enum StartError {
     /// Durable keys.
     #[error("{0}")]
     Store(String),
+    /// Others have removed this node, and would refuse it.
+    #[error(
+        "this node was removed from the site ({} says so): to have it back, add it at another node, and \
+         remove {} here before it starts", .0.display(), .0.display()
+    )]
+    Removed(PathBuf),
     /// Something else that the system refused.
     #[error("{0}")]
     System(#[from] io::Error),
@@ -61,8 +68,9 @@ pub enum StartError {
 /// A running daemon; it ends when told, or when dropped.
 pub struct Daemon {
     stop: Option<oneshot::Sender<()>>,
-    engine: Option<JoinHandle<io::Result<()>>>,
+    engine: Option<JoinHandle<io::Result<Ending>>>,
     keys: Option<JoinHandle<()>>,
+    settings: Arc<watch::Sender<Settings>>,
     socket: PathBuf,
 }
 
@@ -84,9 +92,13 @@ impl Daemon {
         stop: oneshot::Sender<()>,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, StartError> {
-        let me = config.me().map(|node| NodeId(node.id));
+        let file = config;
+        let me = file.me().map(|node| NodeId(node.id));
         let me = me.ok_or_else(|| StartError::Link("this node is not configured".to_owned()))?;
-        let contents = disk::load(&config.state).map_err(StartError::Store)?;
+        let contents = disk::load(&file.state).map_err(StartError::Store)?;
+        let store = Store::new(me, contents);
+        let list = stored_list(&file, me)?;
+        let config = nodes::in_force(&file, &list, &store);
         let mut limits = Vec::new();
         if rustix::process::setpriority_process(None, -20).is_err() {
             limits.push("no priority over other processes: run it with CAP_SYS_NICE".to_owned());
@@ -111,7 +123,12 @@ impl Daemon {
             ));
         }
         let listener = listen(&config.socket)?;
-        let keys = start_keys(&config, teller, end)?;
+        let (settings, told) = watch::channel(Settings {
+            config: config.clone(),
+            round: 0,
+        });
+        let settings = Arc::new(settings);
+        let keys = start_keys(told, teller, end)?;
         let mut incarnation = [0; 8];
         SystemRandom::new()
             .fill(&mut incarnation)
@@ -119,8 +136,11 @@ impl Daemon {
         let disk = Disk::start(&config.state, wake.clone())?;
         let socket = config.socket.clone();
         let mut engine = Engine::new(Parts {
-            store: Store::new(me, contents),
+            store,
+            file,
             config,
+            list,
+            settings: Arc::clone(&settings),
             me,
             incarnation: u64::from_be_bytes(incarnation),
             transport,
@@ -137,6 +157,7 @@ impl Daemon {
             stop: Some(stop),
             engine: Some(engine),
             keys: Some(keys),
+            settings,
             socket,
         })
     }
@@ -147,12 +168,18 @@ impl Daemon {
     /// The loop had ended by itself before, and why.
     pub fn stop(mut self) -> io::Result<()> {
         drop(self.stop.take());
-        self.wait()
+        self.wait().map(|_| ())
     }
 
-    fn wait(&mut self) -> io::Result<()> {
+    /// Reads certificate, key and authority again, as SIGHUP does. Connections that are there go on;
+    /// what is wrong with the files is logged and changes nothing.
+    pub fn reload(&self) {
+        reload(&self.settings);
+    }
+
+    fn wait(&mut self) -> io::Result<Ending> {
         let panicked = || io::Error::other("the messaging loop panicked");
-        let ended = self.engine.take().map_or(Ok(()), |engine| {
+        let ended = self.engine.take().map_or(Ok(Ending::Told), |engine| {
             engine.join().unwrap_or_else(|_| Err(panicked()))
         });
         drop(self.stop.take());
@@ -172,22 +199,46 @@ impl Drop for Daemon {
     }
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. `ready` is called once it answers.
+/// Runs the daemon until SIGTERM or SIGINT; SIGHUP reads the certificate again. `ready` is called once
+/// it answers. When this node's own addresses change, it starts again on the new ones.
 ///
 /// # Errors
 /// [`StartError`].
 pub fn run(config: Config, ready: impl FnOnce()) -> Result<(), StartError> {
-    let (stop, mut never) = oneshot::channel();
-    let mut daemon = Daemon::start_until(config, stop, async move {
-        tokio::select! {
-            biased;
-            () = signalled() => {}
-            // The loop has ended by itself.
-            _ = &mut never => {}
+    let mut ready = Some(ready);
+    loop {
+        let (stop, mut never) = oneshot::channel();
+        let mut daemon = Daemon::start_until(config.clone(), stop, async move {
+            tokio::select! {
+                biased;
+                () = signalled() => {}
+                // The loop has ended by itself.
+                _ = &mut never => {}
+            }
+        })?;
+        if let Some(ready) = ready.take() {
+            ready();
         }
-    })?;
-    ready();
-    Ok(daemon.wait()?)
+        if daemon.wait()? != Ending::Moved {
+            return Ok(());
+        }
+    }
+}
+
+fn reload(settings: &watch::Sender<Settings>) {
+    settings.send_modify(|settings| settings.round += 1);
+}
+
+/// The nodes as they were agreed last, or as the file has them.
+fn stored_list(file: &Config, me: NodeId) -> Result<NodeList, StartError> {
+    let stored = disk::load_nodes(&file.state).map_err(StartError::Store)?;
+    match stored {
+        Some(list) if !list.nodes().contains(me) => {
+            Err(StartError::Removed(disk::nodes_file(&file.state)))
+        }
+        Some(list) => Ok(list),
+        None => Ok(nodes::first_list(file)),
+    }
 }
 
 async fn signalled() {
@@ -208,11 +259,11 @@ async fn signalled() {
 
 /// Starts the thread of the links, and waits until they are bound.
 fn start_keys(
-    config: &Config,
+    settings: watch::Receiver<Settings>,
     teller: Teller,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
-    let (config, (tell, bound)) = (config.clone(), channel());
+    let (tell, bound) = channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -220,7 +271,7 @@ fn start_keys(
         .name("keys".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                match Keys::bind(&config, teller).await {
+                match Keys::bind(settings, teller).await {
                     Ok(keys) => {
                         // The starter waits for this; if it has gone, the end comes at once.
                         let _ = tell.send(Ok(()));

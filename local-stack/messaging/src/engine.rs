@@ -8,18 +8,21 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use membership::{
-    Delivery, GroupEvent, Groups, Guarantee, Node, NodeId, Quorum, QuorumState, Time,
+    Change, Delivery, GroupEvent, Groups, Guarantee, Node, NodeId, NodeList, NodeSet, Quorum,
+    QuorumState, Roster, Time,
 };
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use stack_client::words::{self, Notice};
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::clients::{Conn, LEFT, OF_GROUPS, OF_STORE, TO_GROUP, Wish, group_of};
+use crate::clients::{Conn, LEFT, OF_GROUPS, OF_NODES, OF_STORE, TO_GROUP, Wish, group_of};
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::keys::KeyEvent;
+use crate::keys::{KeyEvent, Settings};
+use crate::nodes;
 use crate::store::{Effect, Store, Word};
 use crate::transport::Transport;
 
@@ -50,9 +53,33 @@ pub(crate) fn now() -> Time {
     Time(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Why the loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was told to.
+    Told,
+    /// This node is found at other addresses from now on: start again there.
+    Moved,
+    /// This node was removed from the site.
+    Removed,
+}
+
+/// A change of the nodes that a client of this node waits for.
+pub(crate) struct Awaited {
+    pub(crate) client: u64,
+    pub(crate) request: u64,
+    pub(crate) change: Change,
+    /// Whom it concerns.
+    pub(crate) name: String,
+}
+
 /// Everything that the loop needs from outside.
 pub(crate) struct Parts {
+    /// As the file has it, and with the nodes that are in force.
+    pub(crate) file: Config,
     pub(crate) config: Config,
+    pub(crate) list: NodeList,
+    pub(crate) settings: Arc<watch::Sender<Settings>>,
     pub(crate) me: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) transport: Transport,
@@ -75,23 +102,36 @@ pub(crate) struct Engine {
     pub(crate) transport: Transport,
     pub(crate) store: Store,
     pub(crate) limits: Vec<String>,
+    pub(crate) roster: Roster,
+    pub(crate) awaited: Option<Awaited>,
+    pub(crate) file: Config,
+    /// The list in force: on this node's disk.
+    pub(crate) list: NodeList,
+    /// Lists that are being written.
+    pub(crate) lists_for_disk: Vec<(u64, NodeList)>,
+    /// Members of the view that have not said their list yet: until then nobody becomes quorate, by
+    /// a list that may be old.
+    pub(crate) unlisted: NodeSet,
+    pub(crate) settings: Arc<watch::Sender<Settings>>,
     pub(crate) clients: BTreeMap<u64, Conn>,
     pub(crate) delivered: u64,
     pub(crate) submitted: u64,
     pub(crate) slow_stops: u64,
     /// Messages of our own that found no room yet: joins, leaves, the store's.
-    outgoing: std::collections::VecDeque<Vec<u8>>,
+    outgoing: std::collections::VecDeque<(Vec<u8>, Guarantee)>,
     waiting_for_disk: Vec<(u64, u64, u64, u64)>,
-    disk_number: u64,
+    pub(crate) disk_number: u64,
     epoll: OwnedFd,
     listener: UnixListener,
     keys: Receiver<KeyEvent>,
     wake: Arc<OwnedFd>,
-    disk: Disk,
+    pub(crate) disk: Disk,
     next_client: u64,
     looked: Time,
     causes_seen: Option<Time>,
-    stop: bool,
+    pub(crate) ending: Option<Ending>,
+    /// This node's addresses are others once this number is on disk.
+    pub(crate) moving: Option<u64>,
 }
 
 impl Engine {
@@ -101,7 +141,10 @@ impl Engine {
     /// What the system said.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let Parts {
+            file,
             config,
+            list,
+            settings,
             me,
             incarnation,
             transport,
@@ -131,8 +174,9 @@ impl Engine {
             watch(&socket, SOCKETS + at as u64)?;
         }
         let start = now();
-        let mut quorum = Quorum::new(config.quorum());
+        let mut quorum = Quorum::new(quorum_config(&config, &list));
         let quorum_state = quorum.update(start, &std::iter::once(me).collect(), false);
+        core.nodes = list.nodes();
         Ok(Self {
             node: Node::new(core, incarnation, start),
             groups: Groups::new(me),
@@ -141,6 +185,13 @@ impl Engine {
             transport,
             store,
             limits,
+            roster: Roster::new(me, list.clone()),
+            awaited: None,
+            file,
+            list,
+            lists_for_disk: Vec::new(),
+            unlisted: NodeSet::default(),
+            settings,
             clients: BTreeMap::new(),
             delivered: 0,
             submitted: 0,
@@ -156,27 +207,52 @@ impl Engine {
             next_client: 1,
             looked: start,
             causes_seen: None,
-            stop: false,
+            ending: None,
+            moving: None,
             config,
             me,
         })
     }
 
-    /// Runs until told to stop.
+    /// Runs until told to stop, or until this node has no place here any more.
     ///
     /// # Errors
     /// The system does not tell what is ready any more.
-    pub(crate) fn run(&mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<Ending> {
         let mut more = false;
-        while !self.stop {
+        let ending = loop {
             let ready = self.wait(more)?;
             more = self.turn(&ready);
-        }
+            if let Some(ending) = self.ending {
+                break ending;
+            }
+        };
+        let why = match ending {
+            Ending::Told => "the daemon ends",
+            Ending::Moved => "this node's addresses have changed: the daemon starts again",
+            Ending::Removed => "this node was removed from the site",
+        };
         for client in self.clients.values_mut() {
-            let why = "the daemon ends".to_owned();
+            let why = why.to_owned();
             client.notice(&Notice::Closing { why });
             client.write();
         }
+        self.say_farewell()?;
+        Ok(ending)
+    }
+
+    /// The others need not wait until they miss us.
+    fn say_farewell(&mut self) -> io::Result<()> {
+        self.node.leave(now());
+        while self.node.next_timeout().is_some() {
+            self.send_packets(now());
+            self.wait(false)?;
+            let now = now();
+            if self.node.next_timeout().is_some_and(|at| at <= now) {
+                self.node.handle_timeout(now);
+            }
+        }
+        self.send_packets(now());
         Ok(())
     }
 
@@ -271,12 +347,15 @@ impl Engine {
         // Only that it is read: the queues say what there is.
         let _ = rustix::io::read(&*self.wake, &mut count);
         while let Ok(event) = self.keys.try_recv() {
-            self.stop |= matches!(event, KeyEvent::Stop);
+            if matches!(event, KeyEvent::Stop) {
+                self.ending.get_or_insert(Ending::Told);
+            }
             self.transport.key(event);
         }
         self.transport.look(now);
         while let Ok((number, result)) = self.disk.done.try_recv() {
             self.stored(number, &result);
+            self.listed(now, number, &result);
         }
     }
 
@@ -369,18 +448,22 @@ impl Engine {
     /// The daemon's own messages; they wait for room as those of clients do.
     fn send_own(&mut self) {
         while let Some(word) = self.groups.poll_message() {
-            self.outgoing
-                .push_back([&[OF_GROUPS], word.as_slice()].concat());
+            let message = [&[OF_GROUPS], word.as_slice()].concat();
+            self.outgoing.push_back((message, Guarantee::Agreed));
         }
         while let Some(word) = self.store.poll_word() {
             if let Ok(bytes) = postcard::to_allocvec(&word) {
-                self.outgoing
-                    .push_back([&[OF_STORE], bytes.as_slice()].concat());
+                let message = [&[OF_STORE], bytes.as_slice()].concat();
+                self.outgoing.push_back((message, Guarantee::Agreed));
             }
         }
-        while let Some(message) = self.outgoing.pop_front() {
-            if let Err(message) = self.node.queue(message, Guarantee::Agreed) {
-                self.outgoing.push_front(message);
+        while let Some(word) = self.roster.poll_message() {
+            let message = [&[OF_NODES], word.as_slice()].concat();
+            self.outgoing.push_back((message, Guarantee::Safe));
+        }
+        while let Some((message, guarantee)) = self.outgoing.pop_front() {
+            if let Err(message) = self.node.queue(message, guarantee) {
+                self.outgoing.push_front((message, guarantee));
                 return;
             }
         }
@@ -434,6 +517,7 @@ impl Engine {
                         self.store_effects();
                     }
                 }
+                Some((&OF_NODES, word)) => self.hear_of_nodes(now, sender, word),
                 _ => warn!("node {sender} sent a message that we do not understand"),
             },
             Delivery::Transitional { members, .. } => {
@@ -450,12 +534,13 @@ impl Engine {
                     members,
                 });
                 let state = self.quorum.update(now, &view.members, false);
-                self.note_quorum(state);
+                self.unlisted = view.members.clone();
+                self.note_quorum(state.clone());
                 self.groups.handle_view(&view.members);
                 self.tell_groups();
-                let quorate = self.quorum_state.quorate;
+                self.roster.handle_view(&view.members);
                 self.store
-                    .handle_view(view.id.counter, &view.members, quorate);
+                    .handle_view(view.id.counter, &view.members, state.quorate);
                 self.store_effects();
                 self.send_own();
                 self.node.flush(now);
@@ -495,8 +580,8 @@ impl Engine {
         }
     }
 
-    fn store_effects(&mut self) {
-        let mut write = None;
+    pub(crate) fn store_effects(&mut self) {
+        let (mut write, mut replaced) = (None, false);
         while let Some(effect) = self.store.poll_effect() {
             match effect {
                 Effect::Changed {
@@ -504,6 +589,7 @@ impl Engine {
                     value,
                     version,
                 } => {
+                    replaced |= key.starts_with(nodes::PLACES);
                     if key.starts_with(crate::store::DURABLE) {
                         self.disk_number += 1;
                         write = Some(self.disk_number);
@@ -554,9 +640,15 @@ impl Engine {
                 .retain(|key, _| key.starts_with(crate::store::DURABLE));
             self.disk.write(number, contents);
         }
+        if replaced {
+            self.put_in_force(now());
+        }
     }
 
-    fn note_quorum(&mut self, state: QuorumState) {
+    pub(crate) fn note_quorum(&mut self, mut state: QuorumState) {
+        if state.quorate && !self.quorum_state.quorate && !self.unlisted.is_empty() {
+            (state.quorate, state.reason) = (false, "the members compare their lists of nodes");
+        }
         if state != self.quorum_state {
             let word = if state.quorate {
                 "quorate"
@@ -648,6 +740,14 @@ impl Engine {
         self.config
             .by_id(node)
             .map_or_else(|| node.to_string(), |one| one.name.clone())
+    }
+}
+
+/// Votes are those of the list: the place of a node may still have to be learnt.
+pub(crate) fn quorum_config(config: &Config, list: &NodeList) -> membership::QuorumConfig {
+    membership::QuorumConfig {
+        votes: list.votes.clone(),
+        ..config.quorum()
     }
 }
 

@@ -21,7 +21,7 @@ use link::{Credentials, Event, Events, Identity, Link, LinkConfig, Peer, Pki};
 use membership::NodeId;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::OwnedFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, ROLE};
@@ -59,8 +59,10 @@ pub(crate) enum KeyEvent {
     Forget { network: usize, peer: NodeId },
     /// Somebody was not let in.
     Refused { text: String },
-    /// For the log and the status.
+    /// For the log.
     Note { text: String },
+    /// Certificate and peers were read again; or not, and why.
+    Reloaded { trouble: Option<String> },
     /// The process was told to end.
     Stop,
 }
@@ -103,6 +105,14 @@ pub(crate) struct Keys {
     teller: Teller,
     random: SystemRandom,
     next_id: u32,
+    settings: watch::Receiver<Settings>,
+}
+
+/// What the links are told while they run. Another `round`: the certificate's files are read again.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) round: u64,
 }
 
 impl Keys {
@@ -110,32 +120,22 @@ impl Keys {
     ///
     /// # Errors
     /// What is wrong, with the file or the address; nothing is bound then.
-    pub(crate) async fn bind(config: &Config, teller: Teller) -> Result<Self, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let me = config.me().ok_or("this node is not configured")?;
-        let identity = Identity::new(&config.cluster, ROLE, &me.name).map_err(|e| text(&e))?;
-        let pki = Pki::in_directory(&config.pki, &me.name);
-        let credentials = Credentials::load(&pki, &identity).map_err(|e| text(&e))?;
+    pub(crate) async fn bind(
+        mut settings: watch::Receiver<Settings>,
+        teller: Teller,
+    ) -> Result<Self, String> {
+        let config = settings.borrow_and_update().config.clone();
+        let credentials = credentials(&config)?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let mut doors = Vec::new();
         for network in 0..config.network.len() {
-            let others = || config.nodes.iter().filter(|node| node.name != me.name);
-            let peers = others()
-                .map(|node| Peer {
-                    name: node.name.clone(),
-                    role: ROLE.to_owned(),
-                    addresses: vec![config.link_address(node, network).to_string()],
-                })
-                .collect();
-            let listen: Vec<SocketAddr> = vec![config.link_address(me, network)];
-            let settings = LinkConfig::new(credentials.clone(), listen, peers);
-            let (link, events) = Link::bind(settings).await.map_err(|e| text(&e))?;
+            let settings = link_config(&config, network, &credentials)?;
+            let bound = Link::bind(settings).await;
+            let (link, events) = bound.map_err(|error| error.to_string())?;
             tokio::spawn(forward(network, events, sender.clone()));
             doors.push(Door {
                 link,
-                peers: others()
-                    .map(|node| (node.name.as_str().into(), NodeId(node.id)))
-                    .collect(),
+                peers: peers(&config),
                 pending: BTreeMap::new(),
                 up: BTreeMap::new(),
             });
@@ -151,12 +151,53 @@ impl Keys {
             teller,
             random,
             next_id: u32::from_be_bytes(first),
+            settings,
         })
+    }
+
+    /// Takes over other peers and a new certificate. What is wrong with them is logged and stands in the
+    /// status: connections that are there go on.
+    async fn take_over(&mut self) {
+        let config = self.settings.borrow_and_update().config.clone();
+        let trouble = self.try_take_over(&config).await.err();
+        self.teller.tell(KeyEvent::Reloaded { trouble });
+    }
+
+    async fn try_take_over(&mut self, config: &Config) -> Result<(), String> {
+        let credentials = credentials(config)?;
+        for network in 0..self.doors.len() {
+            let settings = link_config(config, network, &credentials)?;
+            let door = &mut self.doors[network];
+            let peers = peers(config);
+            let gone = |name: &Arc<str>| !peers.contains_key(name);
+            door.pending.retain(|name, _| !gone(name));
+            door.up.retain(|name, _| !gone(name));
+            for (_, peer) in door.peers.iter().filter(|(name, _)| gone(name)) {
+                let peer = *peer;
+                self.teller.tell(KeyEvent::Forget { network, peer });
+            }
+            door.peers = peers;
+            let reloaded = door.link.reload(settings).await;
+            reloaded.map_err(|error| error.to_string())?;
+        }
+        self.note(format!(
+            "{} other nodes; our certificate is good for {} days",
+            config.nodes.len().saturating_sub(1),
+            days_until(credentials.not_after()),
+        ));
+        Ok(())
     }
 
     /// Hands out keys until `stop` ends; then says goodbye.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
+        use tokio::signal::unix::{SignalKind, signal};
         let mut stop = std::pin::pin!(stop);
+        // Without a handler the signal ends the process, as it always did.
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut hung_up = async || match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        };
         loop {
             let due = self.due();
             tokio::select! {
@@ -164,6 +205,8 @@ impl Keys {
                 () = &mut stop => break,
                 Some((network, event)) = self.events.recv() => self.event(network, event),
                 () = tokio::time::sleep_until(due) => self.repeat(),
+                Ok(()) = self.settings.changed() => self.take_over().await,
+                _ = hung_up() => self.take_over().await,
             }
         }
         self.teller.tell(KeyEvent::Stop);
@@ -306,6 +349,47 @@ impl Keys {
             self.offer(network, &name);
         }
     }
+}
+
+fn credentials(config: &Config) -> Result<Credentials, String> {
+    let me = config.me().ok_or("this node is not configured")?;
+    let identity =
+        Identity::new(&config.cluster, ROLE, &me.name).map_err(|error| error.to_string())?;
+    let pki = Pki::in_directory(&config.pki, &me.name);
+    Credentials::load(&pki, &identity).map_err(|error| error.to_string())
+}
+
+/// Everybody but this node.
+fn peers(config: &Config) -> BTreeMap<Arc<str>, NodeId> {
+    let others = config.nodes.iter().filter(|node| node.name != config.node);
+    others
+        .map(|node| (node.name.as_str().into(), NodeId(node.id)))
+        .collect()
+}
+
+fn link_config(
+    config: &Config,
+    network: usize,
+    credentials: &Credentials,
+) -> Result<LinkConfig, String> {
+    let me = config.me().ok_or("this node is not configured")?;
+    let others = config.nodes.iter().filter(|node| node.name != config.node);
+    let peers = others.map(|node| Peer {
+        name: node.name.clone(),
+        role: ROLE.to_owned(),
+        addresses: vec![config.link_address(node, network).to_string()],
+    });
+    let listen: Vec<SocketAddr> = vec![config.link_address(me, network)];
+    Ok(LinkConfig::new(
+        credentials.clone(),
+        listen,
+        peers.collect(),
+    ))
+}
+
+fn days_until(at: std::time::SystemTime) -> u64 {
+    let left = at.duration_since(std::time::SystemTime::now());
+    left.map_or(0, |left| left.as_secs() / 86_400)
 }
 
 async fn forward(network: usize, mut events: Events, to: mpsc::Sender<(usize, Event)>) {

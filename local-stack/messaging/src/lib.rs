@@ -25,6 +25,7 @@
 //! See the crate `stack-client`.
 
 mod answers;
+mod changes;
 mod clients;
 mod config;
 mod daemon;
@@ -33,6 +34,7 @@ mod engine;
 mod frame;
 pub mod import;
 mod keys;
+mod nodes;
 mod path;
 mod seal;
 mod socket;

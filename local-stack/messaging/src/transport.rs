@@ -38,6 +38,9 @@ struct Known {
 pub(crate) struct Transport {
     sockets: Vec<DataSocket>,
     addresses: BTreeMap<NodeId, Vec<SocketAddr>>,
+    /// Where a peer will be found in a network: it is still reached where it was, to learn of that
+    /// itself, until something of it comes from the new address.
+    moving: BTreeMap<(NodeId, usize), SocketAddr>,
     names: BTreeMap<NodeId, String>,
     networks: Vec<String>,
     peers: BTreeMap<NodeId, Paths>,
@@ -48,6 +51,8 @@ pub(crate) struct Transport {
     filled: Vec<(NodeId, usize)>,
     beats: BTreeMap<NodeId, u64>,
     pub(crate) refused: words::Refused,
+    /// Why the last reading of the certificate changed nothing.
+    pub(crate) trouble: Option<String>,
     logged: Option<Time>,
 }
 
@@ -67,41 +72,63 @@ impl Transport {
             let address = config.data_address(me, network);
             sockets.push(DataSocket::bind(address).map_err(|error| (address, error))?);
         }
+        let mut transport = Self {
+            sockets,
+            addresses: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            names: BTreeMap::new(),
+            networks: config
+                .network
+                .iter()
+                .map(|network| network.name.clone())
+                .collect(),
+            peers: BTreeMap::new(),
+            known: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            filled: Vec::new(),
+            beats: BTreeMap::new(),
+            refused: words::Refused::default(),
+            trouble: None,
+            logged: None,
+        };
+        transport.reconfigure(config, beat_every);
+        Ok(transport)
+    }
+
+    /// Takes over other nodes: those that stay keep their paths and keys, what comes from those that go
+    /// is a stranger's from now on.
+    pub(crate) fn reconfigure(&mut self, config: &Config, beat_every: Duration) {
         let others = || config.nodes.iter().filter(|node| node.name != config.node);
         let count = config.network.len();
         let sizes = || {
             let priority = |at: usize| config.network[at].priority;
             (0..count).map(move |at| (priority(at), config.datagram_bytes(at)))
         };
-        Ok(Self {
-            sockets,
-            addresses: others()
-                .map(|node| {
-                    let all = (0..count).map(|at| config.data_address(node, at));
-                    (NodeId(node.id), all.collect())
-                })
-                .collect(),
-            names: others()
-                .map(|node| (NodeId(node.id), node.name.clone()))
-                .collect(),
-            networks: config
-                .network
-                .iter()
-                .map(|network| network.name.clone())
-                .collect(),
-            peers: others()
-                .map(|node| {
-                    let peer = NodeId(node.id);
-                    (peer, Paths::new(peer, config.mode, beat_every, sizes()))
-                })
-                .collect(),
-            known: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            filled: Vec::new(),
-            beats: BTreeMap::new(),
-            refused: words::Refused::default(),
-            logged: None,
-        })
+        let stays = |id: NodeId| others().any(|node| node.id == id.0);
+        self.addresses.retain(|peer, _| stays(*peer));
+        self.moving.clear();
+        for node in others() {
+            let new: Vec<_> = (0..count).map(|at| config.data_address(node, at)).collect();
+            let peer = NodeId(node.id);
+            let now = self.addresses.entry(peer).or_insert_with(|| new.clone());
+            for network in (0..count).filter(|at| now[*at] != new[*at]) {
+                self.moving.insert((peer, network), new[network]);
+            }
+        }
+        self.names = others()
+            .map(|node| (NodeId(node.id), node.name.clone()))
+            .collect();
+        self.peers.retain(|peer, _| stays(*peer));
+        self.beats.retain(|peer, _| stays(*peer));
+        self.filled.retain(|(peer, _)| stays(*peer));
+        self.known.retain(|_, one| stays(one.peer));
+        self.ids.retain(|(peer, _), _| stays(*peer));
+        for node in others() {
+            let peer = NodeId(node.id);
+            self.peers
+                .entry(peer)
+                .or_insert_with(|| Paths::new(peer, config.mode, beat_every, sizes()));
+        }
     }
 
     /// Room for a chunk's body in one datagram of the narrowest network.
@@ -162,12 +189,20 @@ impl Transport {
                 self.refused.last = Some(text);
             }
             KeyEvent::Note { text } => info!("{text}"),
+            KeyEvent::Reloaded { trouble } => {
+                if let Some(why) = &trouble {
+                    warn!("certificate and nodes were not taken over: {why}");
+                }
+                self.trouble = trouble;
+            }
             KeyEvent::Stop => {}
         }
     }
 
     fn add_inbound(&mut self, network: usize, peer: NodeId, id: u32, key: &[u8; KEY_BYTES]) {
-        let Some(inbound) = Inbound::new(key) else {
+        // A key that was under way while its peer was removed opens nothing.
+        let known = self.peers.contains_key(&peer);
+        let Some(inbound) = Inbound::new(key).filter(|_| known) else {
             return;
         };
         let known = Known {
@@ -195,6 +230,8 @@ impl Transport {
             known,
             peers,
             refused,
+            addresses,
+            moving,
             ..
         } = self;
         let mut odd = None;
@@ -217,6 +254,12 @@ impl Transport {
                     return;
                 };
                 paths.paths[network].came(now, bytes);
+                if !moving.is_empty() && moving.get(&(peer, network)) == Some(&from) {
+                    moving.remove(&(peer, network));
+                    if let Some(addresses) = addresses.get_mut(&peer) {
+                        addresses[network] = from;
+                    }
+                }
                 let mut unpacker = std::mem::take(&mut paths.paths[network].unpacker);
                 unpacker.unpack(counter, content, |frame| match wire::decode(frame) {
                     Some(Frame::Beat(beat)) => paths.heard(now, network, beat),

@@ -9,6 +9,7 @@ use messaging::Config;
 use stack_client::words::{Answer, Do, LinkState, Notice, Quorum, Status};
 use stack_client::{Client, Error, Event, Guarantee};
 
+mod change;
 mod init;
 mod print;
 
@@ -60,6 +61,9 @@ pub(crate) enum Verb {
     Stats(Where),
     /// Groups and their members.
     Groups(Where),
+    /// Add, remove or move a node of the site while it runs; the other nodes are not restarted.
+    #[command(subcommand)]
+    Node(change::Verb),
     /// Send a message to a group.
     Send {
         #[command(flatten)]
@@ -114,6 +118,7 @@ pub(crate) fn main(verb: Verb) -> ExitCode {
         Verb::Links(place) => ask(&place, Do::Links),
         Verb::Stats(place) => ask(&place, Do::Stats),
         Verb::Groups(place) => ask(&place, Do::Groups),
+        Verb::Node(verb) => return change::main(verb),
         Verb::Send {
             place,
             safe,

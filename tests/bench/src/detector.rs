@@ -221,7 +221,7 @@ fn both(
         theirs.daemons.len(),
         DETECTION.as_millis()
     );
-    for line in causes(&our_views)? {
+    for line in causes(&our_views)?.iter().filter(|_| changes > 0) {
         let _ = writeln!(text, "  {line}");
     }
     let found = power_off(hosts, &wire, &mut ours)?;

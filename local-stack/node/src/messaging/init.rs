@@ -11,7 +11,7 @@ use link::{Identity, ca};
 use messaging::{Config, ROLE};
 
 /// Where a node finds its files.
-const TARGET: &str = "/etc/interlock";
+pub(super) const TARGET: &str = "/etc/interlock";
 
 /// What to make.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     hand_out_with: Option<String>,
 }
 
-fn parse_node(text: &str) -> Result<(String, Vec<IpAddr>), String> {
+pub(super) fn parse_node(text: &str) -> Result<(String, Vec<IpAddr>), String> {
     let (name, addresses) = text
         .split_once('=')
         .ok_or("write NAME=ADDRESS, as in b1=10.0.0.1")?;
@@ -112,7 +112,7 @@ fn configuration(arguments: &Arguments) -> String {
     text
 }
 
-fn write_node(
+pub(super) fn write_node(
     cluster: &str,
     authority: &ca::Ca,
     place: &Path,

@@ -1,127 +1,17 @@
 //! Whole daemons on loopback, with real keys: what clients are promised.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+mod nodes;
+mod support;
+
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use link::{Identity, ca};
-use messaging::{Config, Daemon, ROLE};
-use stack_client::words::{Answer, Condition, Do, LinkState, Notice, Status};
-use stack_client::{Client, Event, Guarantee, Value};
-use tempfile::TempDir;
+use messaging::Daemon;
+use stack_client::words::{Answer, Condition, Do, LinkState, Notice};
+use stack_client::{Event, Guarantee, Value};
 
-/// Everything has happened by then, or never will.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Site {
-    directory: TempDir,
-    /// Distinguishes the tests' addresses.
-    number: u8,
-    nodes: u8,
-}
-
-impl Site {
-    fn new(number: u8, nodes: u8) -> Self {
-        let site = Self {
-            directory: tempfile::tempdir().unwrap(),
-            number,
-            nodes,
-        };
-        let authority = ca::Ca::create("shop").unwrap();
-        authority.save(site.directory.path()).unwrap();
-        for node in 1..=nodes {
-            let identity = Identity::new("shop", ROLE, &format!("n{node}")).unwrap();
-            let issued = authority.issue(&identity, ca::MEMBER_VALIDITY).unwrap();
-            std::fs::create_dir(site.pki(node)).unwrap();
-            issued.save(&site.pki(node)).unwrap();
-            let certificate = site.directory.path().join(ca::CA_CERTIFICATE);
-            std::fs::copy(certificate, site.pki(node).join(ca::CA_CERTIFICATE)).unwrap();
-        }
-        site
-    }
-
-    fn pki(&self, node: u8) -> PathBuf {
-        self.directory.path().join(format!("pki{node}"))
-    }
-
-    fn socket(&self, node: u8) -> PathBuf {
-        self.directory.path().join(format!("{node}.sock"))
-    }
-
-    fn config(&self, node: u8) -> Config {
-        let path = |path: &Path| path.display().to_string();
-        let mut text = format!(
-            "cluster = 'shop'\nnode = 'n{node}'\npki = '{}'\nsocket = '{}'\nstate = '{}'\n\
-             suspect-after-ms = 2000\n[[network]]\nname = 'front'\n[[network]]\nname = 'back'\npriority = 2\n",
-            path(&self.pki(node)),
-            path(&self.socket(node)),
-            path(&self.directory.path().join(format!("state{node}"))),
-        );
-        for node in 1..=self.nodes {
-            let number = self.number;
-            text += &format!(
-                "[[nodes]]\nname = 'n{node}'\nid = {node}\naddresses = ['127.{number}.1.{node}', '127.{number}.2.{node}']\n"
-            );
-        }
-        Config::parse(&text, "test.toml", None).unwrap()
-    }
-
-    fn start(&self, node: u8) -> Daemon {
-        Daemon::start(self.config(node)).unwrap()
-    }
-
-    fn client(&self, node: u8) -> Client {
-        Client::connect(&self.socket(node)).unwrap()
-    }
-}
-
-fn status(client: &mut Client) -> Status {
-    match client.ask(Do::Status).unwrap() {
-        Answer::Status(status) => *status,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn together(client: &mut Client, nodes: usize) {
-    eventually("all are in one view", || {
-        let status = status(client);
-        status.in_force && status.nodes.iter().filter(|node| node.member).count() == nodes
-    });
-}
-
-/// The next messages to `group`, as (node, bytes).
-fn messages(client: &mut Client, group: &str, count: usize) -> Vec<(u32, Vec<u8>)> {
-    let mut found = Vec::new();
-    while found.len() < count {
-        let Some(event) = client.next(Some(PATIENCE)).unwrap() else {
-            let stats = client.ask(Do::Stats);
-            panic!(
-                "{} of {count} came; {stats:?} {:?}",
-                found.len(),
-                status(client)
-            );
-        };
-        if let Event::Message {
-            group: to,
-            from,
-            bytes,
-        } = event
-            && to == group
-        {
-            found.push((from.node, bytes));
-        }
-    }
-    found
-}
+use support::{PATIENCE, Site, eventually, messages, status, together};
 
 #[test]
 fn messages_of_all_sizes_come_in_one_order_everywhere() {
