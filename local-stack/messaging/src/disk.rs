@@ -37,8 +37,8 @@ impl Job {
     /// Of several that wait only the last of each kind is worth writing: it has them all.
     fn merge(&mut self, newer: Self) {
         self.number = newer.number;
-        self.keys = newer.keys.or(self.keys.take());
-        self.nodes = newer.nodes.or(self.nodes.take());
+        self.keys = newer.keys.or_else(|| self.keys.take());
+        self.nodes = newer.nodes.or_else(|| self.nodes.take());
     }
 }
 

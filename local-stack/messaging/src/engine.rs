@@ -159,20 +159,7 @@ impl Engine {
         core.chunk_bytes = Transport::chunk_bytes(&config);
         core.queue_bytes = QUEUE_BYTES;
         core.window = window(&transport, core.chunk_bytes);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let watch = |fd: &dyn AsFd, number: u64| {
-            epoll::add(
-                &epoll,
-                fd.as_fd(),
-                epoll::EventData::new_u64(number),
-                epoll::EventFlags::IN,
-            )
-        };
-        watch(&*wake, WAKE)?;
-        watch(&listener, LISTEN)?;
-        for (at, socket) in transport.sockets().enumerate() {
-            watch(&socket, SOCKETS + at as u64)?;
-        }
+        let epoll = watched(&wake, &listener, &transport)?;
         let start = now();
         let mut quorum = Quorum::new(quorum_config(&config, &list));
         let quorum_state = quorum.update(start, &std::iter::once(me).collect(), false);
@@ -760,6 +747,21 @@ pub(crate) fn named(group: &str, members: &[(NodeId, u64)]) -> words::Group {
             .map(|(node, client)| (node.0, *client))
             .collect(),
     }
+}
+
+/// An epoll instance on everything that is there from the beginning.
+fn watched(wake: &OwnedFd, listener: &UnixListener, transport: &Transport) -> io::Result<OwnedFd> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let watch = |fd: &dyn AsFd, number: u64| {
+        let data = epoll::EventData::new_u64(number);
+        epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN)
+    };
+    watch(wake, WAKE)?;
+    watch(listener, LISTEN)?;
+    for (at, socket) in transport.sockets().enumerate() {
+        watch(&socket, SOCKETS + at as u64)?;
+    }
+    Ok(epoll)
 }
 
 /// Sequence numbers under way: no more than the sockets' buffers hold. A packet costs the kernel its

@@ -184,6 +184,11 @@ pub fn corosync(text: &str) -> Imported {
             Item::Block { line, name, items } => site.block(&mut out, *line, name, items),
         }
     }
+    // A plugin's file of corosync 1 (service.d/pcmk): nothing of a site in it, and nothing missing.
+    let obsolete = |item: &Item| matches!(item, Item::Block { name, .. } if OBSOLETE_BLOCKS.iter().any(|(known, _)| known == name));
+    if !items.is_empty() && items.iter().all(obsolete) && out.errors.is_empty() {
+        return out;
+    }
     site.finish(&mut out);
     out
 }
@@ -404,7 +409,7 @@ impl Site {
         if let Some(token) = self.token {
             let _ = writeln!(text, "suspect-after-ms = {token}");
             out.notes.push(format!(
-                "token {token} became suspect-after-ms = {token}; the default here is 250"
+                "token {token} became suspect-after-ms = {token}; the default here is 350"
             ));
         }
         if self.active {
@@ -607,6 +612,13 @@ quorum {
             let found = imported.notes.iter().any(|note| note.starts_with(told));
             assert!(found, "{told}: {:?}", imported.notes);
         }
+    }
+
+    #[test]
+    fn a_plugins_file_of_old_is_told_and_nothing_more() {
+        let imported = corosync("service {\n  name: pacemaker\n  ver: 1\n}\n");
+        assert_eq!((imported.errors.len(), imported.text.as_str()), (0, ""));
+        assert!(imported.notes[0].starts_with("1: service {} is obsolete"));
     }
 
     #[test]

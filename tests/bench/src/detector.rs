@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 
 use crate::hosts::{Hosts, MEMBERS, Wire, run as shell};
@@ -33,10 +34,17 @@ const WATCHER_SLEEP: Duration = Duration::from_millis(5);
 const SETTLE: Duration = Duration::from_secs(4);
 
 /// How long, how many.
+#[derive(Args)]
 pub(crate) struct Plan {
-    pub(crate) binaries: Option<PathBuf>,
-    pub(crate) nodes: usize,
-    pub(crate) minutes: f64,
+    /// Where the built `local-stack` is; default: beside this one.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// How many nodes of ours; corosync has three.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// How long.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
 }
 
 /// Processes that only use the processors; ended when dropped.

@@ -70,34 +70,11 @@ enum What {
     },
     /// Many nodes of ours, restarted one after the other while all of them send: exits 1 if anything is
     /// lost or out of order. Needs root.
-    MessagingNodes {
-        /// Where the built `local-stack` is; default: beside this one.
-        #[arg(long)]
-        binaries: Option<PathBuf>,
-        /// How many.
-        #[arg(long, default_value_t = 16)]
-        nodes: usize,
-        /// How many of them are restarted; default: all.
-        #[arg(long)]
-        restarts: Option<usize>,
-        /// Messages per second from each.
-        #[arg(long, default_value_t = 50)]
-        rate: u32,
-    },
+    MessagingNodes(nodes::Plan),
     /// Does the failure detector make mistakes? A bad network, busy processors, nobody fails; corosync
     /// with the same detection time beside it. Exits 1 at a false view change of ours, and if the
     /// machine itself stood still. Needs root.
-    Detector {
-        /// Where the built `local-stack` is; default: beside this one.
-        #[arg(long)]
-        binaries: Option<PathBuf>,
-        /// How many nodes of ours; corosync has three.
-        #[arg(long, default_value_t = 3)]
-        nodes: usize,
-        /// How long.
-        #[arg(long, default_value_t = 10.0)]
-        minutes: f64,
-    },
+    Detector(detector::Plan),
     /// Only our failovers after `kill -9` of the holder's agent, one after the other; exits 1 when
     /// one does not come. Needs root as well.
     Failover {
@@ -121,32 +98,8 @@ fn main() -> ExitCode {
         What::Transport => return said(transport::run().map(|text| (text, 0)), false),
         What::Scheduler(plan) => return said(scheduler::answer(&plan), true),
         What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
-        What::MessagingNodes {
-            binaries,
-            nodes,
-            restarts,
-            rate,
-        } => {
-            let plan = nodes::Plan {
-                binaries,
-                nodes,
-                restarts: restarts.unwrap_or(nodes),
-                rate,
-            };
-            return said(nodes::run(&plan), true);
-        }
-        What::Detector {
-            binaries,
-            nodes,
-            minutes,
-        } => {
-            let plan = detector::Plan {
-                binaries,
-                nodes,
-                minutes,
-            };
-            return said(detector::run(&plan), true);
-        }
+        What::MessagingNodes(plan) => return said(nodes::run(&plan), true),
+        What::Detector(plan) => return said(detector::run(&plan), true),
         What::Failover { rounds, binaries } => {
             let plan = side_by_side::Plan {
                 binaries,

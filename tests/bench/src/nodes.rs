@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use stack_client::words::{Answer, Do};
 use stack_client::{Client, Event, Guarantee};
@@ -40,13 +41,26 @@ const SMALL: usize = 100;
 const LARGE: usize = 5_000;
 
 /// How many, how fast.
+#[derive(Args)]
 pub(crate) struct Plan {
-    pub(crate) binaries: Option<PathBuf>,
-    pub(crate) nodes: usize,
-    /// How many of them are restarted.
-    pub(crate) restarts: usize,
+    /// Where the built `local-stack` is; default: beside this one.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// How many.
+    #[arg(long, default_value_t = 16)]
+    nodes: usize,
+    /// How many of them are restarted; default: all.
+    #[arg(long)]
+    restarts: Option<usize>,
     /// Messages per second from each.
-    pub(crate) rate: u32,
+    #[arg(long, default_value_t = 50)]
+    rate: u32,
+}
+
+impl Plan {
+    fn restarts(&self) -> usize {
+        self.restarts.unwrap_or(self.nodes)
+    }
 }
 
 /// Which client's message: its session, and its number there, from 0.
@@ -69,7 +83,7 @@ struct Session {
 /// # Errors
 /// Which step failed, and where the logs are.
 pub(crate) fn run(plan: &Plan) -> Result<(String, usize), String> {
-    if !(2..=32).contains(&plan.nodes) || plan.restarts > plan.nodes {
+    if !(2..=32).contains(&plan.nodes) || plan.restarts() > plan.nodes {
         return Err("2 to 32 nodes, and no more restarts than nodes".to_owned());
     }
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -99,7 +113,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(String, usize), String> {
         "# {} nodes formed a ring after {:.1} s; {} restarted one after the other; {:.0} s in all\n",
         plan.nodes,
         formed.as_secs_f64(),
-        plan.restarts,
+        plan.restarts(),
         begun.elapsed().as_secs_f64()
     );
     Ok((spans + &text, faults))
@@ -108,8 +122,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(String, usize), String> {
 /// The restarts, each finished before the next begins.
 fn roll(plan: &Plan, hosts: &Hosts, ring: &mut Ring) -> Result<(), String> {
     std::thread::sleep(AROUND);
-    for turn in 0..plan.restarts {
-        let index = turn * plan.nodes / plan.restarts;
+    for turn in 0..plan.restarts() {
+        let index = turn * plan.nodes / plan.restarts();
         let witness = ring.socket((index + 1) % plan.nodes);
         let signal = if turn % 2 == 0 {
             Signal::TERM
@@ -378,7 +392,7 @@ fn same_order(
             one.node + 1,
             other.number,
             other.node + 1,
-            at.unwrap_or(mine.len().min(theirs.len()))
+            at.unwrap_or_else(|| mine.len().min(theirs.len()))
         )
     })
 }
