@@ -4,8 +4,25 @@ use std::fmt::Write as _;
 
 use crate::xml::{Document, Element, ElementId, Kind, NONE};
 
+/// The bytes that are written otherwise.
+const RESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let reserved = b"&<>\"\n\t\r";
+    let mut i = 0;
+    while i < reserved.len() {
+        table[reserved[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// Appends `value` with what XML reserves escaped for an attribute in double quotes.
 pub fn escape_into(out: &mut String, value: &str) {
+    // Nearly everything is plain.
+    if !value.bytes().any(|b| RESERVED[usize::from(b)]) {
+        out.push_str(value);
+        return;
+    }
     let mut plain = 0;
     for (i, b) in value.bytes().enumerate() {
         let replacement = match b {

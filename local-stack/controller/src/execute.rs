@@ -122,7 +122,7 @@ impl Controller {
             self.calls.retain(|_, call| call.action.key != action.key);
         }
         let call = self.new_call(&action);
-        let agent = action.resource.clone().unwrap_or_default();
+        let agent = action.resource.as_deref().cloned().unwrap_or_default();
         self.effects.push_back(Effect::Run(Order {
             call,
             resource,
@@ -132,7 +132,7 @@ impl Controller {
             action: action.operation,
             interval_ms: action.interval_ms,
             timeout_ms: action.timeout_ms,
-            attributes: action.attributes,
+            attributes: action.attributes.to_vec(),
             gates,
         }));
     }

@@ -48,7 +48,7 @@ pub(crate) fn operation(
     wall_s: i64,
     result: &OperationResult,
 ) -> OperationRecord {
-    let resource = action.resource.clone().unwrap_or_default();
+    let resource = action.resource.as_deref().cloned().unwrap_or_default();
     let mut parameters: Vec<(&str, &str)> = action.parameters().collect();
     if action.interval_ms > 0 {
         let timeout = action.attribute("CRM_meta_timeout");

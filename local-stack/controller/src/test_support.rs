@@ -1,6 +1,7 @@
 //! A stand-in for the scheduler and for the agents, for tests of the controller alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cib::{Cib, Element, Section};
 use scheduler::{Action, ActionKind, Inputs, NodeName, ResourceName, Synapse, Transition};
@@ -16,19 +17,19 @@ pub(crate) fn action(id: u32, resource: &str, operation: &str) -> Action {
         operation: operation.to_owned(),
         key: format!("{resource}_{operation}_0"),
         internal_key: None,
-        node: Some(NodeName {
+        node: Some(Arc::new(NodeName {
             uname: "n".into(),
             id: "n".into(),
-        }),
+        })),
         router: None,
-        resource: Some(ResourceName {
+        resource: Some(Arc::new(ResourceName {
             id: resource.to_owned(),
             long_id: None,
             class: "ocf".into(),
             provider: Some("test".into()),
             kind: "agent".into(),
-        }),
-        attributes: vec![("CRM_meta_timeout".into(), "20000".into())],
+        })),
+        attributes: [("CRM_meta_timeout", "20000")].into_iter().collect(),
         interval_ms: 0,
         timeout_ms: 20_000,
         target_rc,

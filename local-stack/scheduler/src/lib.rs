@@ -5,7 +5,9 @@
 
 mod action;
 mod action_list;
+mod amounts;
 mod assign;
+mod attributes;
 mod changes;
 mod constraint;
 mod create;
@@ -42,6 +44,10 @@ mod update;
 mod walk;
 mod words;
 
+use std::cell::Cell;
+use std::sync::Mutex;
+
+pub use attributes::Attributes;
 pub use digest::{DigestReport, Parameters};
 pub use explain::{
     Cause, Code, Explained, Explanation, Kind, NodeLine, NodeVerdict, Place, Row, Subject, Verdict,
@@ -109,20 +115,43 @@ pub fn status(cib: &cib::Cib, inputs: &Inputs) -> Status {
     with_stack(cib, |document| run::status(document, inputs))
 }
 
-fn with_stack<T: Send>(cib: &cib::Cib, run: impl Fn(&cib::Document) -> T + Sync) -> T {
-    let expanded = expand::expand(cib.document());
-    let document = expanded.as_ref().unwrap_or_else(|| cib.document());
+thread_local! {
+    /// Whether this thread has the stack that deep recursion needs.
+    static DEEP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` on a stack for the deepest configuration: whoever schedules many times starts one
+/// thread for it instead of one each time.
+pub fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if DEEP.get() {
+        return work();
+    }
+    // Whoever gets no thread takes the work back.
+    let work = Mutex::new(Some(work));
+    let take = || work.lock().ok().and_then(|mut work| work.take());
     let answer = std::thread::scope(|scope| {
         let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let worker = worker.spawn_scoped(scope, || run(document));
+        let worker = worker.spawn_scoped(scope, || {
+            DEEP.set(true);
+            take().map(|work| work())
+        });
         worker.map(std::thread::ScopedJoinHandle::join)
     });
     match answer {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(Some(answer))) => answer,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         // No thread to be had: the stack at hand must do.
-        Err(_) => run(document),
+        _ => match take() {
+            Some(work) => work(),
+            None => unreachable!("nobody else takes the work"),
+        },
     }
+}
+
+fn with_stack<T: Send>(cib: &cib::Cib, run: impl Fn(&cib::Document) -> T + Sync) -> T {
+    let expanded = expand::expand(cib.document());
+    let document = expanded.as_ref().unwrap_or_else(|| cib.document());
+    with_deep_stack(|| run(document))
 }
 
 /// Seconds since the epoch of an ISO 8601 date, for programs that take dates from people.

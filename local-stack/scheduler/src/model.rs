@@ -7,6 +7,7 @@ use std::rc::Rc;
 use cib::Element;
 
 use crate::action_list::ActionList;
+use crate::amounts::Amounts;
 use crate::ids::{ColId, LocId, NodeId, RscId};
 
 /// Names and values.
@@ -80,7 +81,7 @@ pub(crate) struct Node<'a> {
     /// Whether the attribute `#uname` is just the node's own name (known once assignment begins).
     pub(crate) own_name: bool,
     pub(crate) attrs: Map<'a>,
-    pub(crate) utilization: BTreeMap<&'a str, i64>,
+    pub(crate) utilization: Amounts,
     pub(crate) running: Vec<RscId>,
     pub(crate) allocated: Vec<RscId>,
     pub(crate) resources: i32,
@@ -259,7 +260,7 @@ pub(crate) struct Resource<'a> {
     pub(crate) params: Vec<(Option<NodeId>, Rc<Map<'a>>)>,
     /// Whether parameters may differ between nodes.
     pub(crate) params_vary: bool,
-    pub(crate) utilization: Rc<BTreeMap<&'a str, i64>>,
+    pub(crate) utilization: Rc<Amounts>,
     pub(crate) priority: i32,
     pub(crate) stickiness: i32,
     pub(crate) migration_threshold: i32,

@@ -59,6 +59,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) failed: Vec<(NodeId, RscId, Element<'a>)>,
     /// Takes notes, if somebody wants to know why.
     pub(crate) recorder: Option<Box<crate::explain::Recorder<'a>>>,
+    /// What the graph's actions share.
+    pub(crate) shared: crate::graph::Shared,
     /// What the assignment weighed; none unless asked for.
     pub(crate) scores: Option<Vec<crate::scores::Score>>,
 }

@@ -125,6 +125,7 @@ fn new_plan<'a>(
         diagnostics: Vec::new(),
         failed: Vec::new(),
         recorder: None,
+        shared: crate::graph::Shared::default(),
         scores: None,
     }
 }

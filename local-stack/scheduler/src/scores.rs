@@ -108,7 +108,7 @@ impl Plan<'_> {
             let score = Score::Capacity {
                 when,
                 node: self.node[node].name.to_owned(),
-                amounts: amounts(self.node[node].utilization.iter()),
+                amounts: amounts(&self.node[node].utilization.named(&self.words)),
             };
             self.scores.get_or_insert_default().push(score);
         }
@@ -122,13 +122,14 @@ impl Plan<'_> {
         let score = Score::Utilization {
             resource: self.rsc[rsc].id.to_string(),
             node: self.node[node].name.to_owned(),
-            amounts: amounts(self.rsc[rsc].utilization.iter()),
+            amounts: amounts(&self.rsc[rsc].utilization.named(&self.words)),
         };
         self.scores.get_or_insert_default().push(score);
     }
 }
 
-fn amounts<'a>(list: impl Iterator<Item = (&'a &'a str, &'a i64)>) -> Vec<(String, i64)> {
-    list.map(|(name, amount)| ((*name).to_owned(), *amount))
+fn amounts(list: &[(&str, i64)]) -> Vec<(String, i64)> {
+    list.iter()
+        .map(|(name, amount)| ((*name).to_owned(), *amount))
         .collect()
 }

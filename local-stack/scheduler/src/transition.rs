@@ -1,5 +1,9 @@
 //! The answer: a graph of actions to execute.
 
+use std::sync::Arc;
+
+use crate::attributes::Attributes;
+
 /// A transition: actions, and which of them must be confirmed before which.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transition {
@@ -81,14 +85,14 @@ pub struct Action {
     /// The key with the instance number, when it differs.
     pub internal_key: Option<String>,
     /// Where it is carried out.
-    pub node: Option<NodeName>,
+    pub node: Option<Arc<NodeName>>,
     /// The cluster node that talks to `node`, when that is a remote or guest node.
     pub router: Option<String>,
     /// The resource, for actions of a resource.
-    pub resource: Option<ResourceName>,
-    /// Instance parameters and `CRM_meta_*` values, sorted by name: what the agent's environment and
-    /// the operation's record are made of.
-    pub attributes: Vec<(String, String)>,
+    pub resource: Option<Arc<ResourceName>>,
+    /// Instance parameters and `CRM_meta_*` values: what the agent's environment and the operation's
+    /// record are made of.
+    pub attributes: Attributes,
     /// Milliseconds between repetitions; 0 for once.
     pub interval_ms: u32,
     /// Milliseconds that the operation may take.
@@ -104,17 +108,12 @@ pub struct Action {
 impl Action {
     /// An attribute by name.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let found = self
-            .attributes
-            .binary_search_by(|(n, _)| n.as_str().cmp(name));
-        found.ok().map(|i| self.attributes[i].1.as_str())
+        self.attributes.get(name)
     }
 
     /// The instance parameters: what the agent sees as `OCF_RESKEY_*` and what digests cover.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.attributes
-            .iter()
-            .filter(|(n, _)| !n.starts_with("CRM_meta_"))
-            .map(|(n, v)| (n.as_str(), v.as_str()))
+        let all = self.attributes.iter();
+        all.filter(|(name, _)| !name.starts_with("CRM_meta_"))
     }
 }

@@ -1,14 +1,17 @@
 //! A transition graph in the form that other programs know.
 
-use scheduler::{Action, ActionKind, NodeName, Transition};
+use scheduler::{Action, ActionKind, Synapse, Transition};
 
 /// What an action takes in the text, roughly: the text is written once, without being moved.
-const ACTION_BYTES: usize = 1024;
+const ACTION_BYTES: usize = 768;
+
+/// What an action's name and place take, roughly.
+const HEAD_BYTES: usize = 192;
 
 /// The text of a transition graph.
 pub fn graph_xml(transition: &Transition) -> String {
     let mut out = String::with_capacity(transition.synapses.len() * ACTION_BYTES);
-    let actions = Actions::new(transition);
+    let heads = Heads::new(transition);
     let mut graph = Tag::open(&mut out, 0, "transition_graph");
     graph.attr("cluster-delay", &transition.cluster_delay);
     graph.attr("fencing-timeout", &transition.fencing_timeout);
@@ -28,49 +31,72 @@ pub fn graph_xml(transition: &Transition) -> String {
     graph.content(!transition.synapses.is_empty(), |out| {
         for (number, synapse) in transition.synapses.iter().enumerate() {
             let mut tag = Tag::open(out, 1, "synapse");
-            tag.attr("id", &number.to_string());
+            tag.number("id", number);
             if synapse.priority > 0 {
                 tag.attr("priority", &synapse.priority.to_string());
             }
             tag.content(true, |out| {
-                Tag::open(out, 2, "action_set").content(true, |out| {
-                    whole_action(out, &synapse.action);
-                });
-                let waits = !synapse.inputs.is_empty();
-                Tag::open(out, 2, "inputs").content(waits, |out| {
-                    for id in &synapse.inputs {
-                        let input = actions.get(*id);
-                        Tag::open(out, 3, "trigger").content(input.is_some(), |out| {
-                            if let Some(input) = input {
-                                action(out, 4, input).content(false, |_| {});
-                            }
-                        });
-                    }
-                });
+                out.push_str("    <action_set>\n      ");
+                if let Some(head) = heads.get(synapse.action.id) {
+                    whole_action(out, head, &synapse.action);
+                }
+                out.push_str("    </action_set>\n");
+                inputs(out, synapse, &heads);
             });
         }
     });
     out
 }
 
-/// The actions by their numbers.
-struct Actions<'a>(Vec<Option<&'a Action>>);
+/// What an action waits for.
+fn inputs(out: &mut String, synapse: &Synapse, heads: &Heads) {
+    if synapse.inputs.is_empty() {
+        out.push_str("    <inputs/>\n");
+        return;
+    }
+    out.push_str("    <inputs>\n");
+    for id in &synapse.inputs {
+        match heads.get(*id) {
+            Some(head) => {
+                out.push_str("      <trigger>\n        ");
+                out.push_str(head);
+                out.push_str("/>\n      </trigger>\n");
+            }
+            None => out.push_str("      <trigger/>\n"),
+        }
+    }
+    out.push_str("    </inputs>\n");
+}
 
-impl<'a> Actions<'a> {
-    fn new(transition: &'a Transition) -> Self {
-        let mut by_id: Vec<Option<&Action>> = Vec::new();
+/// How each action is named wherever it stands, by its number: an action that much waits for is written
+/// many times.
+#[derive(Default)]
+struct Heads {
+    text: String,
+    ends: Vec<Option<(usize, usize)>>,
+}
+
+impl Heads {
+    fn new(transition: &Transition) -> Self {
+        let mut heads = Self {
+            text: String::with_capacity(transition.synapses.len() * HEAD_BYTES),
+            ends: Vec::with_capacity(transition.synapses.len()),
+        };
         for synapse in &transition.synapses {
             let place = synapse.action.id as usize;
-            if by_id.len() <= place {
-                by_id.resize(place + 1, None);
+            if heads.ends.len() <= place {
+                heads.ends.resize(place + 1, None);
             }
-            by_id[place] = Some(&synapse.action);
+            let begin = heads.text.len();
+            head(&mut heads.text, &synapse.action);
+            heads.ends[place] = Some((begin, heads.text.len()));
         }
-        Self(by_id)
+        heads
     }
 
-    fn get(&self, id: u32) -> Option<&'a Action> {
-        self.0.get(id as usize).copied().flatten()
+    fn get(&self, id: u32) -> Option<&str> {
+        let (begin, end) = (*self.ends.get(id as usize)?)?;
+        Some(&self.text[begin..end])
     }
 }
 
@@ -97,6 +123,14 @@ impl<'o> Tag<'o> {
         self.out.push('"');
     }
 
+    fn number(&mut self, name: &str, value: usize) {
+        self.out.push(' ');
+        self.out.push_str(name);
+        self.out.push_str("=\"");
+        push_number(self.out, value);
+        self.out.push('"');
+    }
+
     /// Ends the element, with what `write` writes if there is `any` content.
     fn content(self, any: bool, write: impl FnOnce(&mut String)) {
         if !any {
@@ -118,14 +152,31 @@ fn indent(out: &mut String, depth: usize) {
     }
 }
 
-fn action<'o>(out: &'o mut String, depth: usize, action: &Action) -> Tag<'o> {
+/// A number in decimal digits.
+fn push_number(out: &mut String, mut value: usize) {
+    // As many digits as 64 bits can have.
+    let mut digits = [0_u8; 20];
+    let mut begin = digits.len();
+    loop {
+        begin -= 1;
+        digits[begin] = b"0123456789"[value % 10];
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend(digits[begin..].iter().map(|d| char::from(*d)));
+}
+
+/// An action's element, not ended.
+fn head(out: &mut String, action: &Action) {
     let name = match action.kind {
         ActionKind::Resource => "rsc_op",
         ActionKind::Pseudo => "pseudo_event",
         ActionKind::Cluster => "crm_event",
     };
-    let mut tag = Tag::open(out, depth, name);
-    tag.attr("id", &action.id.to_string());
+    let mut tag = Tag::open(out, 0, name);
+    tag.number("id", action.id as usize);
     if action.operation == "lrm_delete" {
         tag.attr("mode", "cib");
     }
@@ -134,48 +185,51 @@ fn action<'o>(out: &'o mut String, depth: usize, action: &Action) -> Tag<'o> {
     if let Some(key) = &action.internal_key {
         tag.attr("internal_operation_key", key);
     }
-    if let Some(NodeName { uname, id }) = &action.node {
-        tag.attr("on_node", uname);
-        tag.attr("on_node_uuid", id);
+    if let Some(node) = &action.node {
+        tag.attr("on_node", &node.uname);
+        tag.attr("on_node_uuid", &node.id);
     }
     if let Some(router) = &action.router {
         tag.attr("router_node", router);
     }
-    tag
 }
 
-fn whole_action(out: &mut String, of: &Action) {
-    action(out, 3, of).content(true, |out| {
-        if let Some(resource) = &of.resource {
-            let mut tag = Tag::open(out, 4, "primitive");
-            tag.attr("id", &resource.id);
-            if let Some(long) = &resource.long_id {
-                tag.attr("long-id", long);
-            }
-            tag.attr("class", &resource.class);
-            if let Some(provider) = &resource.provider {
-                tag.attr("provider", provider);
-            }
-            tag.attr("type", &resource.kind);
-            tag.content(false, |_| {});
+fn whole_action(out: &mut String, head: &str, of: &Action) {
+    out.push_str(head);
+    let name = head[1..].split(' ').next().unwrap_or("");
+    out.push_str(">\n");
+    if let Some(resource) = &of.resource {
+        let mut tag = Tag::open(out, 4, "primitive");
+        tag.attr("id", &resource.id);
+        if let Some(long) = &resource.long_id {
+            tag.attr("long-id", long);
         }
-        attributes(out, of);
-        if !of.downed.is_empty() {
-            Tag::open(out, 4, "downed").content(true, |out| {
-                for id in &of.downed {
-                    let mut tag = Tag::open(out, 5, "node");
-                    tag.attr("id", id);
-                    tag.content(false, |_| {});
-                }
-            });
+        tag.attr("class", &resource.class);
+        if let Some(provider) = &resource.provider {
+            tag.attr("provider", provider);
         }
-    });
+        tag.attr("type", &resource.kind);
+        tag.content(false, |_| {});
+    }
+    attributes(out, of);
+    if !of.downed.is_empty() {
+        Tag::open(out, 4, "downed").content(true, |out| {
+            for id in &of.downed {
+                let mut tag = Tag::open(out, 5, "node");
+                tag.attr("id", id);
+                tag.content(false, |_| {});
+            }
+        });
+    }
+    out.push_str("      </");
+    out.push_str(name);
+    out.push_str(">\n");
 }
 
 fn attributes(out: &mut String, of: &Action) {
     let mut tag = Tag::open(out, 4, "attributes");
     let mut others = false;
-    for (name, value) in &of.attributes {
+    for (name, value) in of.attributes.iter() {
         if is_name(name) {
             tag.attr(name, value);
         } else {
@@ -183,7 +237,7 @@ fn attributes(out: &mut String, of: &Action) {
         }
     }
     tag.content(others, |out| {
-        for (name, value) in &of.attributes {
+        for (name, value) in of.attributes.iter() {
             if !is_name(name) {
                 let mut tag = Tag::open(out, 5, "param");
                 tag.attr("name", name);
@@ -197,8 +251,7 @@ fn attributes(out: &mut String, of: &Action) {
 /// Whether a text can be the name of an XML attribute.
 fn is_name(text: &str) -> bool {
     let start = |c: char| c.is_alphabetic() || c == '_';
-    text.starts_with(start)
-        && text
-            .chars()
-            .all(|c| start(c) || c.is_ascii_digit() || "-.".contains(c))
+    let inside = |c: char| start(c) || c.is_ascii_digit() || c == '-' || c == '.';
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    text.starts_with(start) && (text.bytes().all(plain) || text.chars().all(inside))
 }

@@ -104,6 +104,18 @@ pub(crate) fn parse_cib(text: String, name: &str) -> Result<Cib, Failure> {
 /// # Errors
 /// The disk says no; the file may be cut short then.
 pub(crate) fn write(path: &str, text: &str) -> Result<(), Failure> {
+    put(path, text, true)
+}
+
+/// Like [`write`], for what can be made again at any time, such as a graph: nobody waits for the disk.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_derived(path: &str, text: &str) -> Result<(), Failure> {
+    put(path, text, false)
+}
+
+fn put(path: &str, text: &str, sync: bool) -> Result<(), Failure> {
     if path == "-" {
         print!("{text}");
         return Ok(());
@@ -112,7 +124,7 @@ pub(crate) fn write(path: &str, text: &str) -> Result<(), Failure> {
         let mut file = std::fs::File::create(path)?;
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         // A pipe or a terminal has nothing to be synced.
-        if file.metadata()?.is_file() {
+        if sync && file.metadata()?.is_file() {
             file.sync_all()?;
         }
         Ok(())

@@ -24,6 +24,22 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// How many of [`Self::instances`] there are.
+    pub(crate) fn instance_count(&self, rsc: RscId) -> usize {
+        let r = &self.rsc[rsc];
+        (r.bundle.as_ref()).map_or(r.children.len(), |b| b.replicas.len())
+    }
+
+    /// One of [`Self::instances`]; the collective itself if there are not so many.
+    pub(crate) fn instance(&self, rsc: RscId, at: usize) -> RscId {
+        let r = &self.rsc[rsc];
+        let found = match &r.bundle {
+            Some(bundle) => bundle.replicas.get(at).map(|r| r.container),
+            None => r.children.get(at).copied(),
+        };
+        found.unwrap_or(rsc)
+    }
+
     /// How many instances may be on one node.
     pub(crate) fn max_per_node(&self, rsc: RscId) -> i32 {
         let r = &self.rsc[rsc];
@@ -328,9 +344,13 @@ impl<'a> Plan<'a> {
         role: Role,
         current: bool,
     ) -> bool {
+        self.location(instance, current) == Some(node) && self.may_match(instance, role, current)
+    }
+
+    /// Whether an instance is (or will be) in a role, and not blocked.
+    fn may_match(&self, instance: RscId, role: Role, current: bool) -> bool {
         (role == Role::Unknown || role == self.role(instance, current))
             && !self.any_blocked(instance)
-            && self.location(instance, current) == Some(node)
     }
 
     /// An instance of `rsc` where `other` is (or may be).
@@ -341,17 +361,23 @@ impl<'a> Plan<'a> {
         role: Role,
         current: bool,
     ) -> Option<RscId> {
-        let instances = self.instances(rsc);
-        let find = |node: NodeId| {
-            let mut all = instances.iter().copied();
-            all.find(|i| self.instance_matches(*i, node, role, current))
-        };
+        let count = self.instance_count(rsc);
         if let Some(node) = self.location(other, current) {
-            return find(node);
+            let mut all = (0..count).map(|i| self.instance(rsc, i));
+            return all.find(|i| self.instance_matches(*i, node, role, current));
         }
-        self.sorted_nodes(other, None)
-            .into_iter()
-            .find_map(|(node, _)| find(node))
+        // Of those that are in one place, by the nodes that the other likes best.
+        let placed: Vec<(NodeId, RscId)> = (0..count)
+            .map(|i| self.instance(rsc, i))
+            .filter_map(|i| Some((self.location(i, current)?, i)))
+            .filter(|(_, i)| self.may_match(*i, role, current))
+            .collect();
+        if placed.is_empty() {
+            return None;
+        }
+        let mut nodes = self.sorted_nodes(other, None).into_iter();
+        let find = |node| placed.iter().find(|(at, _)| *at == node);
+        nodes.find_map(|(node, _)| find(node).map(|(_, i)| *i))
     }
 
     /// Where unblocked instances will be.

@@ -1,9 +1,9 @@
 //! Capacities of nodes.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use crate::action::{ActFlags, Relation, Side};
+use crate::amounts::Amounts;
 use crate::explain::What;
 use crate::ids::{ActId, NodeId, RscId};
 use crate::model::{RscFlags, Variant};
@@ -12,30 +12,11 @@ use crate::plan::Plan;
 use crate::text::INFINITY;
 use crate::words::Word;
 
-type Amounts<'a> = BTreeMap<&'a str, i64>;
-
 impl<'a> Plan<'a> {
     /// Which of two nodes has more to spare.
     pub(crate) fn compare_capacities(&self, a: NodeId, b: NodeId) -> Ordering {
         let (x, y) = (&self.node[a].utilization, &self.node[b].utilization);
-        let mut result = 0;
-        for (name, amount) in x {
-            result += match amount.cmp(y.get(name).unwrap_or(&0)) {
-                Ordering::Greater => -1,
-                Ordering::Less => 1,
-                Ordering::Equal => 0,
-            };
-        }
-        for (name, amount) in y {
-            if !x.contains_key(name) {
-                result += match 0.cmp(amount) {
-                    Ordering::Greater => -1,
-                    Ordering::Less => 1,
-                    Ordering::Equal => 0,
-                };
-            }
-        }
-        result.cmp(&0)
+        x.balance(y).cmp(&0)
     }
 
     /// Takes (-1) or returns (1) what a resource needs.
@@ -45,21 +26,19 @@ impl<'a> Plan<'a> {
             let capacity = &mut self.node[node].utilization;
             match capacity.get_mut(name) {
                 Some(value) => *value += sign * amount,
-                None => {
-                    capacity.insert(name, if sign > 0 { *amount } else { 0 });
-                }
+                None => *capacity.entry(name) = if sign > 0 { amount } else { 0 },
             }
         }
     }
 
-    fn has_capacity(&self, node: NodeId, amounts: &Amounts<'a>) -> bool {
+    fn has_capacity(&self, node: NodeId, amounts: &Amounts) -> bool {
         let capacity = &self.node[node].utilization;
         amounts
             .iter()
-            .all(|(name, amount)| amount <= capacity.get(name).unwrap_or(&0))
+            .all(|(name, amount)| amount <= capacity.get(name).unwrap_or(0))
     }
 
-    fn add_utilization(&self, rsc: RscId, all: &[RscId], sum: &mut Amounts<'a>) {
+    fn add_utilization(&self, rsc: RscId, all: &[RscId], sum: &mut Amounts) {
         let r = &self.rsc[rsc];
         if !r.is(RscFlags::UNASSIGNED) {
             return;
@@ -67,7 +46,7 @@ impl<'a> Plan<'a> {
         match r.variant {
             Variant::Primitive => {
                 for (name, amount) in r.utilization.iter() {
-                    *sum.entry(name).or_insert(0) += amount;
+                    *sum.entry(name) += amount;
                 }
             }
             Variant::Group => {
@@ -110,7 +89,7 @@ impl<'a> Plan<'a> {
         if !all.contains(&rsc) {
             all.push(rsc);
         }
-        let mut sum = Amounts::new();
+        let mut sum = Amounts::default();
         for r in &all {
             self.add_utilization(*r, &all, &mut sum);
         }

@@ -128,10 +128,12 @@ impl<'a> Plan<'a> {
     /// What a resource needs of a node and the node has not.
     pub(super) fn capacity_text(&self, rsc: crate::ids::RscId, node: NodeId) -> String {
         let left = &self.node[node].utilization;
-        let amounts = self.rsc[rsc].utilization.iter();
+        let left = left.named(&self.words);
+        let amounts = self.rsc[rsc].utilization.named(&self.words);
         let short: Vec<String> = amounts
+            .into_iter()
             .map(|(name, amount)| {
-                let left = left.get(name).copied().unwrap_or(0);
+                let left = left.iter().find(|(n, _)| *n == name).map_or(0, |(_, a)| *a);
                 format!("{name} {amount} (left: {left})")
             })
             .collect();

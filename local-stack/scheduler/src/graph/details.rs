@@ -1,23 +1,32 @@
 //! Everything that carrying out an action takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::number;
+use super::shared::{Common, is_resource_meta};
 use crate::action::ActFlags;
+use crate::attributes::{Attributes, Pair};
 use crate::ids::{ActId, RscId};
 use crate::model::{RscFlags, Variant};
 use crate::plan::Plan;
-use crate::transition::{Action, ActionKind, NodeName, ResourceName};
+use crate::transition::{Action, ActionKind};
 use crate::words::Word;
 
-type Attributes = BTreeMap<String, String>;
+type Values = BTreeMap<String, String>;
 
 /// The name of an attribute that is about the action rather than for the agent.
 fn meta_name(name: &str) -> Option<String> {
-    (!name.starts_with('#')).then(|| format!("CRM_meta_{}", name.replace('-', "_")))
+    if name.starts_with('#') {
+        return None;
+    }
+    let mut full = String::with_capacity("CRM_meta_".len() + name.len());
+    full.push_str("CRM_meta_");
+    full.extend(name.chars().map(|c| if c == '-' { '_' } else { c }));
+    Some(full)
 }
 
-fn put(attributes: &mut Attributes, name: &str, value: &str) {
+fn put(attributes: &mut Values, name: &str, value: &str) {
     if let Some(name) = meta_name(name) {
         attributes.insert(name, value.to_owned());
     }
@@ -38,21 +47,16 @@ impl<'a> Plan<'a> {
         let router = node
             .and_then(|_| self.router(action))
             .map(|n| self.node[n].name.to_owned());
-        let resource = self.act[action]
-            .rsc
-            .filter(|_| !pseudo)
-            .map(|r| self.resource_name(r));
-        let attributes = self.attributes(action, node.is_some());
+        let resource = self.act[action].rsc.filter(|_| !pseudo);
+        let resource = resource.map(|r| self.shared_resource(r));
+        let (attributes, timeout_ms) = self.attributes(action, node.is_some());
         let downed = if node.is_some() {
             self.downed(action)
         } else {
             Vec::new()
         };
         let (key, internal_key) = self.keys(action);
-        let timeout = attributes
-            .get("CRM_meta_timeout")
-            .and_then(|t| t.parse().ok())
-            .unwrap_or(0);
+        let node = node.map(|n| self.shared_node(n).name.clone());
         let a = &self.act[action];
         let target_rc = a.target_rc.unwrap_or(0);
         Action {
@@ -61,15 +65,12 @@ impl<'a> Plan<'a> {
             operation: self.words.text(task).to_owned(),
             key,
             internal_key,
-            node: node.map(|n| NodeName {
-                uname: self.node[n].name.to_owned(),
-                id: self.node[n].id.to_owned(),
-            }),
+            node,
             router,
             resource,
-            attributes: attributes.into_iter().collect(),
+            attributes,
             interval_ms: a.key.interval,
-            timeout_ms: timeout,
+            timeout_ms,
             target_rc,
             downed,
             can_fail: a.flags.has(ActFlags::CAN_FAIL),
@@ -82,7 +83,13 @@ impl<'a> Plan<'a> {
         let Some(rsc) = a.rsc else {
             return (name.to_owned(), None);
         };
-        let key = |id: &str| format!("{id}_{name}_{}", a.key.interval);
+        let interval = if a.key.interval == 0 {
+            String::new()
+        } else {
+            a.key.interval.to_string()
+        };
+        let interval = if interval.is_empty() { "0" } else { &interval };
+        let key = |id: &str| [id, "_", name, "_", interval].concat();
         let own = key(&self.rsc[rsc].id);
         match self.rsc[rsc].clone_name {
             Some(known) => (key(known), Some(own)),
@@ -90,42 +97,112 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn resource_name(&self, rsc: RscId) -> ResourceName {
-        let r = &self.rsc[rsc];
-        let (id, long) = match r.clone_name {
-            Some(known) if r.is(RscFlags::REMOVED) => (known, Some(&*r.id)),
-            _ if r.is(RscFlags::UNIQUE) => (&*r.id, None),
-            Some(known) if known != r.xml_id => (r.xml_id, Some(known)),
-            _ => (r.xml_id, Some(&*r.id)),
+    /// The attributes of an action, and the milliseconds that it may take.
+    fn attributes(&mut self, action: ActId, with_node: bool) -> (Attributes, u32) {
+        let rsc = self.act[action].rsc;
+        if let Some(rsc) = rsc
+            && let Some(own) = self.own_attributes(action, with_node)
+        {
+            let Common { list, timeout_ms } = self.common_attributes(rsc, action);
+            let timeout = own.iter().find(|(n, _)| &**n == "CRM_meta_timeout");
+            let timeout = timeout.map_or(timeout_ms, |(_, t)| t.parse().unwrap_or(0));
+            return (Attributes::new(list, own), timeout);
+        }
+        let values = self.all_attributes(action, with_node);
+        let timeout = values.get("CRM_meta_timeout");
+        let timeout = timeout.and_then(|t| t.parse().ok()).unwrap_or(0);
+        (values.into_iter().collect(), timeout)
+    }
+
+    /// What an action has that others with its name and resource have not; none if that cannot be told
+    /// apart.
+    fn own_attributes(&mut self, action: ActId, with_node: bool) -> Option<Vec<Pair>> {
+        let a = &self.act[action];
+        let guest = a.node.is_some_and(|n| self.is_guest(n));
+        if guest || a.meta.iter().any(|(name, _)| is_resource_meta(name)) {
+            return None;
+        }
+        let (node, target_rc) = (a.node.filter(|_| with_node), a.target_rc);
+        let mut own: Vec<Pair> = Vec::with_capacity(a.meta.len() + 3);
+        for (name, value) in &a.meta {
+            let name: Arc<str> = meta_name(name)?.into();
+            own.retain(|(n, _)| *n != name);
+            own.push((name, value.as_str().into()));
+        }
+        let mut put = |name: &Arc<str>, value: &Arc<str>| {
+            own.retain(|(n, _)| n != name);
+            own.push((name.clone(), value.clone()));
         };
-        ResourceName {
-            id: id.to_owned(),
-            long_id: long.filter(|l| *l != id).map(str::to_owned),
-            class: r.class.to_owned(),
-            provider: r.provider.map(str::to_owned),
-            kind: r.kind.to_owned(),
+        if let Some(rc) = target_rc {
+            let value = self.shared.number(rc);
+            put(&self.shared.names.target_rc, &value);
+        }
+        if let Some(node) = node {
+            let (name, id) = {
+                let node = self.shared_node(node);
+                (node.uname.clone(), node.id.clone())
+            };
+            put(&self.shared.names.node, &name);
+            put(&self.shared.names.node_id, &id);
+        }
+        own.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Some(own)
+    }
+
+    /// What every action with this one's name has, on any node or (where it matters) on this one.
+    fn common_attributes(&mut self, rsc: RscId, action: ActId) -> Common {
+        let a = &self.act[action];
+        let (node, origin, interval) = (a.node, a.origin, a.key.interval);
+        let name = self.words.shared(origin);
+        let config = self.op_config(rsc, &name, interval, true);
+        let varies = self.rsc[rsc].params_vary
+            || config.is_some_and(|c| c.child("instance_attributes").is_some());
+        let place = match node {
+            None => 0,
+            Some(_) if !varies => 1,
+            Some(node) => node.0.saturating_add(2),
+        };
+        let key = (rsc, origin, interval, place);
+        if let Some(common) = self.shared.common.get(&key) {
+            return common.clone();
+        }
+        let mut values = Values::new();
+        self.add_operation(rsc, action, &mut values);
+        if let Some(address) = self.rsc[rsc].meta("external-ip") {
+            values.insert("pcmk_external_ip".to_owned(), address.to_owned());
+        }
+        self.add_resource_meta(rsc, &mut values);
+        let common = Common::new(values);
+        self.shared.common.insert(key, common.clone());
+        common
+    }
+
+    /// Parameters and what is configured for the operation.
+    fn add_operation(&mut self, rsc: RscId, action: ActId, attributes: &mut Values) {
+        let a = &self.act[action];
+        let (node, origin, interval) = (a.node, a.origin, a.key.interval);
+        let origin = self.words.shared(origin);
+        let config = self.op_config(rsc, &origin, interval, true);
+        let primitive = self.rsc[rsc].variant == Variant::Primitive;
+        if let (Some(node), Some(_)) = (node, config) {
+            for (name, value) in self.op_params(config, node) {
+                attributes.insert(name.into_owned(), value.into_owned());
+            }
+        }
+        if node.is_some() || primitive {
+            self.add_parameters(rsc, action, attributes);
+        }
+        for (name, value) in self.op_meta(rsc, node, &origin, interval, config) {
+            put(attributes, &name, &value);
         }
     }
 
-    fn attributes(&mut self, action: ActId, with_node: bool) -> Attributes {
-        let mut attributes = Attributes::new();
+    fn all_attributes(&mut self, action: ActId, with_node: bool) -> Values {
+        let mut attributes = Values::new();
         let a = &self.act[action];
-        let (rsc, node, origin, interval) = (a.rsc, a.node, a.origin, a.key.interval);
+        let (rsc, node) = (a.rsc, a.node);
         if let Some(rsc) = rsc {
-            let origin = self.words.shared(origin);
-            let config = self.op_config(rsc, &origin, interval, true);
-            let primitive = self.rsc[rsc].variant == Variant::Primitive;
-            if let (Some(node), Some(_)) = (node, config) {
-                for (name, value) in self.op_params(config, node) {
-                    attributes.insert(name.into_owned(), value.into_owned());
-                }
-            }
-            if node.is_some() || primitive {
-                self.add_parameters(rsc, action, &mut attributes);
-            }
-            for (name, value) in self.op_meta(rsc, node, &origin, interval, config) {
-                put(&mut attributes, &name, &value);
-            }
+            self.add_operation(rsc, action, &mut attributes);
         }
         for (name, value) in &self.act[action].meta {
             put(&mut attributes, name, value);
@@ -156,7 +233,7 @@ impl<'a> Plan<'a> {
         attributes
     }
 
-    fn add_parameters(&mut self, rsc: RscId, action: ActId, attributes: &mut Attributes) {
+    fn add_parameters(&mut self, rsc: RscId, action: ActId, attributes: &mut Values) {
         let node = self.act[action].node;
         let params = self.params(rsc, node);
         let address = if node.is_some() {
@@ -176,7 +253,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a resource and all that it is part of say about themselves.
-    fn add_resource_meta(&self, rsc: RscId, attributes: &mut Attributes) {
+    fn add_resource_meta(&self, rsc: RscId, attributes: &mut Values) {
         let mut current = Some(rsc);
         while let Some(id) = current {
             let r = &self.rsc[id];
@@ -215,7 +292,7 @@ impl<'a> Plan<'a> {
     }
 
     /// For what runs in a guest but keeps its attributes on the host: which host that is.
-    fn add_host(&self, rsc: RscId, action: ActId, attributes: &mut Attributes) {
+    fn add_host(&self, rsc: RscId, action: ActId, attributes: &mut Values) {
         let a = &self.act[action];
         let Some(node) = a.node.filter(|n| self.is_guest(*n)) else {
             return;

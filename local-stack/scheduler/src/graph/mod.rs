@@ -3,6 +3,9 @@
 mod circles;
 mod details;
 mod inputs;
+mod shared;
+
+pub(crate) use shared::Shared;
 
 use crate::action::ActFlags;
 use crate::ids::{ActId, Id as _, RscId};

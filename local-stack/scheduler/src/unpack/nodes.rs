@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use cib::Element;
 
+use crate::amounts::Amounts;
 use crate::ids::NodeId;
 use crate::model::{Map, Node, NodeKind, ProbeMode};
 use crate::plan::Plan;
@@ -51,7 +52,7 @@ impl<'a> Plan<'a> {
             connection: None,
             own_name: false,
             attrs,
-            utilization: BTreeMap::new(),
+            utilization: Amounts::default(),
             running: Vec::new(),
             allocated: Vec::new(),
             resources: 0,
@@ -145,10 +146,13 @@ impl<'a> Plan<'a> {
                 how,
                 &mut utilization,
             );
-            let n = &mut self.node[node];
             for (name, value) in utilization {
-                if let (Cow::Borrowed(name), Some(value)) = (name, text::leading_int(&value)) {
-                    n.utilization.entry(name).or_insert(value);
+                let Some(value) = text::leading_int(&value) else {
+                    continue;
+                };
+                let (name, n) = (self.words.get(&name), &mut self.node[node]);
+                if n.utilization.get(name).is_none() {
+                    *n.utilization.entry(name) = value;
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! Resources from their configuration.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use cib::Element;
 
 use super::nodes::is_connection;
 use crate::action_list::ActionList;
+use crate::amounts::Amounts;
 use crate::ids::RscId;
 use crate::model::{Map, MultiplyActive, NodeKind, OpConfig, Resource, Role, RscFlags, Variant};
 use crate::options::NoQuorum;
@@ -220,10 +220,10 @@ impl<'a> Plan<'a> {
             how,
             &mut values,
         );
-        let mut utilization = BTreeMap::new();
+        let mut utilization = Amounts::default();
         for (name, value) in values {
-            if let (Cow::Borrowed(name), Some(value)) = (name, text::leading_int(&value)) {
-                utilization.insert(name, value);
+            if let Some(value) = text::leading_int(&value) {
+                *utilization.entry(self.words.get(&name)) = value;
             }
         }
         self.rsc[rsc].utilization = Rc::new(utilization);

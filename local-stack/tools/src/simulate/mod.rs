@@ -413,10 +413,10 @@ impl Run<'_> {
             }
         }
         if let Some(file) = given.value("save-graph") {
-            source::write(file, &crate::graph_xml(&transition))?;
+            source::write_derived(file, &crate::graph_xml(&transition))?;
         }
         if let Some(file) = given.value("save-dotfile") {
-            source::write(file, &dot::dot(&transition))?;
+            source::write_derived(file, &dot::dot(&transition))?;
         }
         let changes = before.map(|before| summary::changes(&before, &transition));
         match (&mut self.frame, changes) {
@@ -431,6 +431,8 @@ impl Run<'_> {
             (_, None) => {}
         }
         if !play {
+            // The process ends here: its memory goes as one piece.
+            std::mem::forget(transition);
             return Ok(given.has("save-output").then(|| cib.to_text()));
         }
         let mut failing = Vec::new();

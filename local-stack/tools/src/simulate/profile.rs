@@ -47,14 +47,16 @@ pub(super) fn run(call: &Call<'_>, directory: &str, now: Option<i64>) -> Result<
         let text = source::read(&file)?;
         let begin = Instant::now();
         let cib = source::parse_cib(text, &file)?;
-        for _ in 0..repeat {
-            let now = now.or_else(|| super::recorded_time(&cib));
-            let inputs = Inputs {
-                now: now.unwrap_or_else(super::clock),
-                grants: None,
-            };
-            std::hint::black_box(scheduler::simulate(&cib, &inputs));
-        }
+        let now = now.or_else(|| super::recorded_time(&cib));
+        let inputs = Inputs {
+            now: now.unwrap_or_else(super::clock),
+            grants: None,
+        };
+        scheduler::with_deep_stack(|| {
+            for _ in 0..repeat {
+                std::hint::black_box(scheduler::simulate(&cib, &inputs));
+            }
+        });
         let seconds = begin.elapsed().as_secs_f64();
         let _ = writeln!(answer.text, "  * Testing {file} ... {seconds:.2} secs");
         if let (Some(frame), Some(list)) = (&mut answer.xml, list) {
