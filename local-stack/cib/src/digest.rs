@@ -112,8 +112,10 @@ fn escape(out: &mut String, value: &str) {
 
 fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     for b in bytes {
-        let _ = write!(out, "{b:02x}");
+        out.push(digit(b >> 4));
+        out.push(digit(b & 15));
     }
     out
 }

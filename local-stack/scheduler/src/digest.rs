@@ -1,5 +1,6 @@
 //! Whether the parameters of a recorded operation are still the configured ones.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use cib::Element;
@@ -24,6 +25,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Digests {
     pub(crate) all: String,
     pub(crate) restart: Option<String>,
+    /// Over what is not secret; empty unless it is about fencing.
     pub(crate) secure: String,
     pub(crate) verdict: Verdict,
     /// Whether the operation itself has parameters.
@@ -44,6 +46,9 @@ pub struct DigestReport {
     /// Over those whose change needs a restart; none unless the history names them.
     pub restart: Option<(String, Parameters)>,
 }
+
+/// What the digests of a device that unfences are kept under.
+const UNFENCING: &str = "stonith-on";
 
 /// What never counts for a digest.
 fn ignored(name: &str, recurring: bool) -> bool {
@@ -87,8 +92,11 @@ fn is_fence_parameter(name: &str) -> bool {
 /// Names and values, sorted by name.
 pub type Parameters = Vec<(String, String)>;
 
-fn digest_of(parameters: &Parameters) -> String {
-    cib::digest::of_sorted(parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+/// [`Parameters`] as they stand in the configuration.
+type Configured<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+fn digest_of<T: AsRef<str>>(parameters: &[(T, T)]) -> String {
+    cib::digest::of_sorted(parameters.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))
 }
 
 impl<'a> Plan<'a> {
@@ -98,14 +106,14 @@ impl<'a> Plan<'a> {
         node: NodeId,
         task: &str,
         interval_ms: u32,
-    ) -> (Parameters, bool) {
+    ) -> (Configured<'a>, bool) {
         let params = self.params(rsc, Some(node));
-        let mut all: Parameters = Vec::new();
-        let put = |all: &mut Parameters, name: &str, value: &str| {
+        let mut all: Configured<'a> = Vec::with_capacity(params.len() + 1);
+        let put = |all: &mut Configured<'a>, name: &Cow<'a, str>, value: &Cow<'a, str>| {
             if !ignored(name, interval_ms > 0) {
-                match all.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
-                    Ok(i) => all[i].1 = value.to_owned(),
-                    Err(i) => all.insert(i, (name.to_owned(), value.to_owned())),
+                match all.binary_search_by(|(n, _)| n.cmp(name)) {
+                    Ok(i) => all[i].1 = value.clone(),
+                    Err(i) => all.insert(i, (name.clone(), value.clone())),
                 }
             }
         };
@@ -114,7 +122,7 @@ impl<'a> Plan<'a> {
         }
         // Only the first value of a name counts; the connection's address is the first of all.
         if let Some(address) = self.bundle_remote_address(rsc) {
-            put(&mut all, "addr", &address);
+            put(&mut all, &Cow::Borrowed("addr"), &Cow::Owned(address));
         }
         let config = self.op_config(rsc, task, interval_ms, true);
         let own = self.op_params(config, node);
@@ -126,7 +134,7 @@ impl<'a> Plan<'a> {
         if interval_ms > 0 {
             let meta = self.op_meta(rsc, Some(node), task, interval_ms, config);
             if let Some(timeout) = meta.get("timeout") {
-                put(&mut all, "CRM_meta_timeout", timeout);
+                put(&mut all, &Cow::Borrowed("CRM_meta_timeout"), timeout);
             }
         }
         (all, interval_ms == 0 && !own.is_empty())
@@ -139,7 +147,7 @@ impl<'a> Plan<'a> {
         (task, interval_ms): (&str, u32),
         entry: Option<Element<'a>>,
     ) -> Rc<Digests> {
-        let key = format!("{}_{task}_{interval_ms}", self.rsc[rsc].id);
+        let key = (rsc, self.words.get(task), interval_ms);
         if let Some(found) = self.node[node].digests.get(&key) {
             return found.clone();
         }
@@ -149,20 +157,26 @@ impl<'a> Plan<'a> {
             .map(|e| match e.attr("op-force-restart") {
                 Some(list) => {
                     let listed = |name: &str| list.contains(&format!(" {name} "));
-                    let kept = all.iter().filter(|(n, _)| listed(n)).cloned().collect();
+                    let kept: Configured<'_> =
+                        all.iter().filter(|(n, _)| listed(n)).cloned().collect();
                     digest_of(&kept)
                 }
                 None => digest_of(&all),
             });
-        let private = entry.map_or(Some(" passwd password user "), |e| {
-            e.attr("op-secure-params")
-        });
-        let secret = |n: &str| private.is_some_and(|list| list.contains(&format!(" {n} ")));
-        let kept = all.iter().filter(|(n, _)| !secret(n)).cloned().collect();
+        let secure = if task == UNFENCING {
+            let private = entry.map_or(Some(" passwd password user "), |e| {
+                e.attr("op-secure-params")
+            });
+            let secret = |n: &str| private.is_some_and(|list| list.contains(&format!(" {n} ")));
+            let kept: Configured<'_> = all.iter().filter(|(n, _)| !secret(n)).cloned().collect();
+            digest_of(&kept)
+        } else {
+            String::new()
+        };
         let digests = Rc::new(Digests {
             all: digest_of(&all),
             restart,
-            secure: digest_of(&kept),
+            secure,
             verdict: Verdict::Match,
             own_params,
         });
@@ -189,7 +203,9 @@ impl<'a> Plan<'a> {
         let named = |name: &str| overrides.iter().rev().find(|(n, _)| n == name);
         let interval = named("CRM_meta_interval").and_then(|(_, v)| v.parse().ok());
         let interval_ms: u32 = interval.unwrap_or(0);
-        let (mut all, _) = self.digest_parameters(rsc, node, task, interval_ms);
+        let (all, _) = self.digest_parameters(rsc, node, task, interval_ms);
+        let owned = |(n, v): (Cow<'_, str>, Cow<'_, str>)| (n.into_owned(), v.into_owned());
+        let mut all: Parameters = all.into_iter().map(owned).collect();
         for (name, value) in overrides {
             if ignored(name, interval_ms > 0) {
                 continue;
@@ -241,7 +257,7 @@ impl<'a> Plan<'a> {
         let old = text::compare_versions(version, "3.16.0").is_lt();
         if old {
             let params = self.params(rsc, Some(node));
-            all.retain(|(n, _)| params.contains_key(n.as_str()));
+            all.retain(|(n, _)| params.contains_key(n.as_ref()));
             if self.rsc[rsc].class.eq_ignore_ascii_case("stonith") {
                 all.retain(|(n, _)| !is_fence_parameter(n));
             }
@@ -288,7 +304,7 @@ impl<'a> Plan<'a> {
 
     /// Compares a device that unfences with what a node remembers of its unfencing.
     pub(crate) fn fencing_digest(&mut self, rsc: RscId, node: NodeId) -> Digests {
-        let digests = self.digests(rsc, node, ("stonith-on", 0), None);
+        let digests = self.digests(rsc, node, (UNFENCING, 0), None);
         let mut result = (*digests).clone();
         let r = &self.rsc[rsc];
         let summary = |digest: &str| format!("{}:{}:{digest}", r.id, r.kind);

@@ -8,7 +8,9 @@ use cib::Element;
 
 use crate::action_list::ActionList;
 use crate::amounts::Amounts;
+use crate::hash::NumberMap;
 use crate::ids::{ColId, LocId, NodeId, RscId};
+use crate::words::Word;
 
 /// Names and values.
 pub(crate) type Map<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
@@ -86,8 +88,8 @@ pub(crate) struct Node<'a> {
     pub(crate) allocated: Vec<RscId>,
     pub(crate) resources: i32,
     pub(crate) priority: i32,
-    /// Whether any resource has been assigned to or found on the node.
-    pub(crate) digests: BTreeMap<String, Rc<crate::digest::Digests>>,
+    /// Of a resource's parameters, by operation and interval.
+    pub(crate) digests: NumberMap<(RscId, Word, u32), Rc<crate::digest::Digests>>,
 }
 
 /// Whether a resource may be probed on a node.

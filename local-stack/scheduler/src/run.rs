@@ -18,6 +18,9 @@ use crate::status::Status;
 use crate::transition::Transition;
 use crate::words::Words;
 
+/// Room for the orderings of a small cluster, so that they are not moved while they grow.
+const LIST_MIN: usize = 512;
+
 /// The set of options that counts more than all others.
 const FIRST_OPTIONS: &str = "cib-bootstrap-options";
 
@@ -106,9 +109,9 @@ fn new_plan<'a>(
         by_id: HashMap::new(),
         act: Table::default(),
         singles: HashMap::new(),
-        edges: Vec::new(),
+        edges: Vec::with_capacity(LIST_MIN),
         edge_flags: NumberMap::default(),
-        orderings: Vec::new(),
+        orderings: Vec::with_capacity(LIST_MIN),
         col: Table::default(),
         loc: Table::default(),
         ticket_constraints: Vec::new(),

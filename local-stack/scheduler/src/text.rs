@@ -21,22 +21,30 @@ pub(crate) fn is_true(value: Option<&str>) -> bool {
 
 /// The leading integer of a text (as `strtoll` reads it), or `None`.
 pub(crate) fn leading_int(value: &str) -> Option<i64> {
-    let trimmed = value.trim_start();
-    let sign = usize::from(trimmed.starts_with(['-', '+']));
-    let digits = trimmed[sign..]
-        .bytes()
-        .take_while(u8::is_ascii_digit)
-        .count();
-    if digits == 0 {
+    let trimmed = value.trim_start().as_bytes();
+    let (negative, digits) = match trimmed {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if !digits.first().is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let text = trimmed[..sign + digits].trim_start_matches('+');
-    let limit = if text.starts_with('-') {
-        i64::MIN
+    let mut number: i64 = 0;
+    for digit in digits.iter().take_while(|d| d.is_ascii_digit()) {
+        let digit = i64::from(digit - b'0');
+        // Negative numbers go one farther: all are counted down.
+        let next = number.checked_mul(10).and_then(|n| n.checked_sub(digit));
+        let Some(next) = next else {
+            return Some(if negative { i64::MIN } else { i64::MAX });
+        };
+        number = next;
+    }
+    Some(if negative {
+        number
     } else {
-        i64::MAX
-    };
-    Some(text.parse().unwrap_or(limit))
+        number.checked_neg().unwrap_or(i64::MAX)
+    })
 }
 
 /// A score: an integer or `[+-]INFINITY`, saturated; 0 if it is neither.
@@ -200,6 +208,18 @@ mod tests {
         assert_eq!(add(600_000, 600_000), INFINITY);
         assert_eq!(parse_score("-INFINITY"), -INFINITY);
         assert_eq!(parse_score("12x"), 12);
+    }
+
+    #[test]
+    fn integers_are_read_as_far_as_they_go() {
+        assert_eq!(leading_int(" \t-12x"), Some(-12));
+        assert_eq!(leading_int("+7"), Some(7));
+        assert_eq!(leading_int("+-7"), None);
+        assert_eq!(leading_int("-"), None);
+        assert_eq!(leading_int("9223372036854775807"), Some(i64::MAX));
+        assert_eq!(leading_int("9223372036854775808"), Some(i64::MAX));
+        assert_eq!(leading_int("-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(leading_int("-99999999999999999999"), Some(i64::MIN));
     }
 
     #[test]

@@ -124,7 +124,7 @@ mod tests {
             node: None,
             router: None,
             resource: None,
-            attributes: Vec::new(),
+            attributes: crate::attributes::Attributes::default(),
             interval_ms: 0,
             timeout_ms: 0,
             target_rc: 0,

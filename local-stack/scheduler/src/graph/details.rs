@@ -1,6 +1,6 @@
 //! Everything that carrying out an action takes.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::number;
@@ -8,12 +8,12 @@ use super::shared::{Common, is_resource_meta};
 use crate::action::ActFlags;
 use crate::attributes::{Attributes, Pair};
 use crate::ids::{ActId, RscId};
-use crate::model::{RscFlags, Variant};
+use crate::model::{Map, RscFlags, Variant};
 use crate::plan::Plan;
 use crate::transition::{Action, ActionKind};
 use crate::words::Word;
 
-type Values = BTreeMap<String, String>;
+type Values<'a> = Map<'a>;
 
 /// The name of an attribute that is about the action rather than for the agent.
 fn meta_name(name: &str) -> Option<String> {
@@ -26,10 +26,15 @@ fn meta_name(name: &str) -> Option<String> {
     Some(full)
 }
 
-fn put(attributes: &mut Values, name: &str, value: &str) {
+fn put<'a>(attributes: &mut Values<'a>, name: &str, value: impl Into<Cow<'a, str>>) {
     if let Some(name) = meta_name(name) {
-        attributes.insert(name, value.to_owned());
+        attributes.insert(Cow::Owned(name), value.into());
     }
+}
+
+/// Like [`put`], for names that are known.
+fn put_known<'a>(attributes: &mut Values<'a>, name: &'static str, value: impl Into<Cow<'a, str>>) {
+    attributes.insert(Cow::Borrowed(name), value.into());
 }
 
 impl<'a> Plan<'a> {
@@ -169,7 +174,7 @@ impl<'a> Plan<'a> {
         let mut values = Values::new();
         self.add_operation(rsc, action, &mut values);
         if let Some(address) = self.rsc[rsc].meta("external-ip") {
-            values.insert("pcmk_external_ip".to_owned(), address.to_owned());
+            put_known(&mut values, "pcmk_external_ip", address.to_owned());
         }
         self.add_resource_meta(rsc, &mut values);
         let common = Common::new(values);
@@ -178,7 +183,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Parameters and what is configured for the operation.
-    fn add_operation(&mut self, rsc: RscId, action: ActId, attributes: &mut Values) {
+    fn add_operation(&mut self, rsc: RscId, action: ActId, attributes: &mut Values<'a>) {
         let a = &self.act[action];
         let (node, origin, interval) = (a.node, a.origin, a.key.interval);
         let origin = self.words.shared(origin);
@@ -186,18 +191,18 @@ impl<'a> Plan<'a> {
         let primitive = self.rsc[rsc].variant == Variant::Primitive;
         if let (Some(node), Some(_)) = (node, config) {
             for (name, value) in self.op_params(config, node) {
-                attributes.insert(name.into_owned(), value.into_owned());
+                attributes.insert(name, value);
             }
         }
         if node.is_some() || primitive {
             self.add_parameters(rsc, action, attributes);
         }
         for (name, value) in self.op_meta(rsc, node, &origin, interval, config) {
-            put(attributes, &name, &value);
+            put(attributes, &name, value);
         }
     }
 
-    fn all_attributes(&mut self, action: ActId, with_node: bool) -> Values {
+    fn all_attributes(&mut self, action: ActId, with_node: bool) -> Values<'a> {
         let mut attributes = Values::new();
         let a = &self.act[action];
         let (rsc, node) = (a.rsc, a.node);
@@ -205,11 +210,11 @@ impl<'a> Plan<'a> {
             self.add_operation(rsc, action, &mut attributes);
         }
         for (name, value) in &self.act[action].meta {
-            put(&mut attributes, name, value);
+            put(&mut attributes, name, value.clone());
         }
         let a = &self.act[action];
         if let Some(rc) = a.target_rc {
-            put(&mut attributes, "op_target_rc", &rc.to_string());
+            put(&mut attributes, "op_target_rc", rc.to_string());
         }
         if let (Some(node), true) = (a.node, with_node) {
             put(&mut attributes, "on_node", self.node[node].name);
@@ -218,14 +223,14 @@ impl<'a> Plan<'a> {
         match (rsc, node) {
             (Some(rsc), _) => {
                 if let Some(address) = self.rsc[rsc].meta("external-ip") {
-                    attributes.insert("pcmk_external_ip".to_owned(), address.to_owned());
+                    put_known(&mut attributes, "pcmk_external_ip", address.to_owned());
                 }
                 self.add_resource_meta(rsc, &mut attributes);
                 self.add_host(rsc, action, &mut attributes);
             }
             (None, Some(node)) if self.act[action].task == Word::STONITH => {
                 for (name, value) in &self.node[node].attrs {
-                    put(&mut attributes, name, value);
+                    put(&mut attributes, name, value.clone());
                 }
             }
             _ => {}
@@ -233,7 +238,7 @@ impl<'a> Plan<'a> {
         attributes
     }
 
-    fn add_parameters(&mut self, rsc: RscId, action: ActId, attributes: &mut Values) {
+    fn add_parameters(&mut self, rsc: RscId, action: ActId, attributes: &mut Values<'a>) {
         let node = self.act[action].node;
         let params = self.params(rsc, node);
         let address = if node.is_some() {
@@ -242,42 +247,46 @@ impl<'a> Plan<'a> {
             None
         };
         for (name, value) in params.iter() {
-            let value = match &address {
-                Some(address) if name == "addr" => address.as_str(),
-                _ => value,
-            };
-            attributes
-                .entry(name.clone().into_owned())
-                .or_insert_with(|| value.to_owned());
+            let entry = attributes.entry(name.clone());
+            entry.or_insert_with(|| match &address {
+                Some(address) if name == "addr" => Cow::Owned(address.clone()),
+                _ => value.clone(),
+            });
         }
     }
 
     /// What a resource and all that it is part of say about themselves.
-    fn add_resource_meta(&self, rsc: RscId, attributes: &mut Values) {
+    fn add_resource_meta(&self, rsc: RscId, attributes: &mut Values<'a>) {
         let mut current = Some(rsc);
         while let Some(id) = current {
             let r = &self.rsc[id];
             match (r.variant, &r.clone) {
                 (Variant::Primitive, _) => {
                     if let Some(number) = r.instance {
-                        put(attributes, "clone", &number.to_string());
+                        put_known(attributes, "CRM_meta_clone", number.to_string());
                     }
                     if let Some(value) = r.meta("remote-node") {
-                        put(attributes, "remote_node", value);
+                        put_known(attributes, "CRM_meta_remote_node", value.to_owned());
                     }
                 }
                 (Variant::Clone, Some(clone)) => {
                     let flag = |f| if r.is(f) { "true" } else { "false" };
-                    put(attributes, "globally-unique", flag(RscFlags::UNIQUE));
-                    put(attributes, "notify", flag(RscFlags::NOTIFY));
-                    put(attributes, "clone-max", &clone.max.to_string());
-                    put(attributes, "clone-node-max", &clone.node_max.to_string());
+                    put_known(
+                        attributes,
+                        "CRM_meta_globally_unique",
+                        flag(RscFlags::UNIQUE),
+                    );
+                    put_known(attributes, "CRM_meta_notify", flag(RscFlags::NOTIFY));
+                    let mut count = |name, count: i32| {
+                        put_known(attributes, name, count.to_string());
+                    };
+                    count("CRM_meta_clone_max", clone.max);
+                    count("CRM_meta_clone_node_max", clone.node_max);
                     if r.is(RscFlags::PROMOTABLE) {
-                        put(attributes, "promoted-max", &clone.promoted_max.to_string());
-                        let per_node = clone.promoted_node_max.to_string();
-                        put(attributes, "promoted-node-max", &per_node);
-                        put(attributes, "master-max", &clone.promoted_max.to_string());
-                        put(attributes, "master-node-max", &per_node);
+                        count("CRM_meta_promoted_max", clone.promoted_max);
+                        count("CRM_meta_promoted_node_max", clone.promoted_node_max);
+                        count("CRM_meta_master_max", clone.promoted_max);
+                        count("CRM_meta_master_node_max", clone.promoted_node_max);
                     }
                 }
                 _ => {}
@@ -285,14 +294,18 @@ impl<'a> Plan<'a> {
             if let Some(launcher) = r.launcher
                 && !attributes.contains_key("CRM_meta_container")
             {
-                put(attributes, "container", &self.rsc[launcher].id);
+                put_known(
+                    attributes,
+                    "CRM_meta_container",
+                    self.rsc[launcher].id.to_string(),
+                );
             }
             current = r.parent;
         }
     }
 
     /// For what runs in a guest but keeps its attributes on the host: which host that is.
-    fn add_host(&self, rsc: RscId, action: ActId, attributes: &mut Values) {
+    fn add_host(&self, rsc: RscId, action: ActId, attributes: &mut Values<'a>) {
         let a = &self.act[action];
         let Some(node) = a.node.filter(|n| self.is_guest(*n)) else {
             return;
@@ -314,8 +327,9 @@ impl<'a> Plan<'a> {
             self.rsc[launcher].assigned
         };
         if let Some(host) = host {
-            put(attributes, "container-attribute-target", target);
-            put(attributes, "physical-host", self.node[host].name);
+            let name = "CRM_meta_container_attribute_target";
+            put_known(attributes, name, target.to_owned());
+            put_known(attributes, "CRM_meta_physical_host", self.node[host].name);
         }
     }
 

@@ -1,12 +1,11 @@
 //! What many actions of a graph have in common: made once, shared by all.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attributes::Pair;
 use crate::hash::NumberMap;
 use crate::ids::{Id as _, NodeId, RscId};
-use crate::model::RscFlags;
+use crate::model::{Map, RscFlags};
 use crate::plan::Plan;
 use crate::transition::{NodeName, ResourceName};
 use crate::words::Word;
@@ -44,7 +43,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn new(values: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(values: Map<'_>) -> Self {
         let timeout = values.get("CRM_meta_timeout");
         let timeout = timeout.and_then(|t| t.parse().ok());
         let list = values.into_iter().map(|(n, v)| (n.into(), v.into()));

@@ -1,11 +1,11 @@
 //! Nodes: those configured, and those that resources make.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use cib::Element;
 
 use crate::amounts::Amounts;
+use crate::hash::NumberMap;
 use crate::ids::NodeId;
 use crate::model::{Map, Node, NodeKind, ProbeMode};
 use crate::plan::Plan;
@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
             allocated: Vec::new(),
             resources: 0,
             priority: 0,
-            digests: BTreeMap::new(),
+            digests: NumberMap::default(),
         });
         let place = self.order.partition_point(|n| {
             text::natural(self.node[*n].name, name) != std::cmp::Ordering::Greater
