@@ -32,7 +32,7 @@ pub(super) fn is_resource_meta(name: &str) -> bool {
         let bytes = name.bytes().map(|b| if b == b'-' { b'_' } else { b });
         known.len() == name.len() && bytes.eq(known.bytes())
     };
-    name.starts_with('#') || RESOURCE_META.iter().any(|known| same(&known))
+    name.starts_with('#') || RESOURCE_META.iter().any(same)
 }
 
 /// Attributes that several actions have.
