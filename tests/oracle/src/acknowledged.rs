@@ -171,6 +171,18 @@ impl Acknowledged {
         if term <= revoked.may_run {
             return;
         }
+        let newest = self
+            .cells
+            .row(ticket)
+            .iter()
+            .map(|cell| epoch_of(cell.term))
+            .max();
+        let goes_on = before.term == term && before.until > at;
+        if goes_on && Some(epoch_of(term)) < newest {
+            // Left behind by a forced grant, it never ceased to claim: neither did the revoke end
+            // that (see `revoke_done`), nor does it come back now.
+            return;
+        }
         let allows = |one: &Open| {
             one.ticket == ticket
                 && one.asked >= revoked.asked

@@ -312,6 +312,42 @@ fn a_revoked_ticket_that_comes_back_is_caught() {
     );
 }
 
+/// Site 0 holds a manual ticket and was left behind by a forced grant to site 1, which was revoked.
+#[test]
+fn who_was_left_behind_goes_on_after_the_revoke_and_nobody_comes_back() {
+    let forced = 1 << 52;
+    let release = |site, term| Event::Released {
+        ticket: 1,
+        site,
+        term,
+    };
+    let ask = |request, ask| Event::Asked {
+        request,
+        ticket: 1,
+        ask,
+    };
+    let mut events = vec![
+        (0, manual(0, 1)),
+        (1, ask(1, Ask::Grant { to: 1 })),
+        (2, manual(1, forced)),
+        (3, done(1)),
+        (4, ask(2, Ask::Revoke)),
+        (5, release(1, forced)),
+        (6, done(2)),
+        (9, manual(0, 1)),
+    ];
+    assert_eq!(broken(&events), [""; 0], "it never ceased to claim");
+    events.insert(7, (7, release(0, 1)));
+    assert_eq!(broken(&events), ["acknowledged"], "it comes back");
+    events.pop();
+    events.push((9, manual(1, forced)));
+    assert_eq!(
+        broken(&events),
+        ["acknowledged"],
+        "what was revoked is back"
+    );
+}
+
 #[test]
 fn a_revoke_of_a_forced_grant_says_nothing_of_who_was_left_behind() {
     let mut events = vec![

@@ -122,6 +122,12 @@ impl World {
                 Answer::Unknown
             }
         };
+        if let (Some(Ask::Revoke), Outcome::Done { phase, .. }) = (one.ask, outcome)
+            && *phase != PhaseKind::Revoked
+        {
+            let told = format!("a revoke was reported done with phase {phase:?}");
+            self.impossible.get_or_insert(told);
+        }
         self.operator.last = Some(outcome.clone());
         self.stats.answered(one.ask, answer);
         let term = match outcome {

@@ -79,6 +79,7 @@ impl Acceptor {
                 owed: None,
                 resigned: Term::NONE,
                 hold_agreed: Term::NONE,
+                forgotten: Ballot::default(),
             },
             obligation: None,
         }
@@ -117,23 +118,32 @@ impl Acceptor {
                 left_ms: obligation.left_ms(ctx.now),
             });
         }
-        if ctx.now < ctx.restart_until {
-            let left_ms = Some(whole_millis(ctx.restart_until.since(ctx.now)));
-            return Some(Obliged {
-                owner: None,
-                term: Term::NONE,
-                left_ms,
-            });
-        }
-        None
+        restarted(ctx)
     }
 
-    pub(crate) fn refusal(&self, ctx: &Context, reason: Reason) -> Refusal {
+    /// Whether its member proposed this and it does not know of it. It stores whatever its member
+    /// proposes before that leaves, so its memory was lost and nobody has noticed.
+    pub(crate) fn has_forgotten(&self, me: MemberId, heard: &Accepted) -> bool {
+        heard.ballot.member == me.0
+            && heard.ballot.counter > self.record.forgotten.counter
+            && Some((heard.ballot, heard.seq)) > self.accepted_key()
+    }
+
+    /// What `from` is told that is refused. Whom this acceptor protects is not kept waiting by
+    /// that: where it is refused all the same, this member has restarted.
+    pub(crate) fn refusal(&self, ctx: &Context, from: MemberId, reason: Reason) -> Refusal {
+        let protects = self.obliged(ctx);
+        let own = protects.is_some_and(|obliged| obliged.owner == Some(from));
+        let obliged = if own && reason == Reason::Obliged {
+            restarted(ctx)
+        } else {
+            protects
+        };
         Refusal {
             reason,
             promised: self.record.promised,
             accepted: self.record.accepted.clone(),
-            obliged: self.obliged(ctx),
+            obliged,
         }
     }
 
@@ -388,6 +398,17 @@ impl Acceptor {
         }
         false
     }
+}
+
+/// A restarted member protects everybody from everybody, until nothing it may have forgotten
+/// matters.
+fn restarted(ctx: &Context) -> Option<Obliged> {
+    let until = ctx.restart_until.max(ctx.unsure_until);
+    (ctx.now < until).then(|| Obliged {
+        owner: None,
+        term: Term::NONE,
+        left_ms: Some(whole_millis(until.since(ctx.now))),
+    })
 }
 
 #[cfg(test)]

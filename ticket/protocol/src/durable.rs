@@ -38,6 +38,9 @@ pub struct TicketRecord {
     /// The term of this site whose hold a majority agreed on: until the cluster ends the hold,
     /// its lease does not run out.
     pub hold_agreed: Term,
+    /// Own ballots up to this one may be of a life whose memory was lost: that this acceptor does
+    /// not know what was proposed under them proves nothing.
+    pub forgotten: Ballot,
 }
 
 /// The whole state on disk: small, written as one.

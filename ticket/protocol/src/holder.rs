@@ -147,6 +147,7 @@ impl Participant {
             transfer: None,
             hold_wanted: None,
             hold_agreed: false,
+            hold_told: false,
             standby_wanted: false,
             revoke_wanted: false,
             lapsed: false,
@@ -198,20 +199,18 @@ impl Participant {
             Phase::Revoking if held.stop.is_none() => Some(StopCause::Revoke),
             _ => None,
         };
-        let hold = match (&before.hold, &value.hold) {
-            (_, Some(reason)) if held.hold_wanted.is_some() && !held.hold_agreed => {
-                held.hold_agreed = true;
-                Some((true, reason.clone()))
-            }
-            (Some(reason), None) => Some((false, reason.clone())),
-            _ => None,
-        };
+        let hold_over = before.hold.clone().filter(|_| value.hold.is_none());
         let standby = (before.standby != value.standby).then_some(value.standby);
         let (term, changed) = (held.term, before != *value);
         let grant_due = std::mem::take(&mut held.grant_due) && value.phase != Phase::Revoking;
         let standby_now = held.value.standby;
         let ticket = self.name(t);
         if grant_due {
+            if matches!(before.phase, Phase::Moving(_)) {
+                // What the run before this one stopped for a move starts again.
+                let (ticket, stop) = (ticket.clone(), StopId(0));
+                self.order(ClusterCommand::Activate { ticket, term, stop });
+            }
             let (ticket, standby) = (ticket.clone(), standby_now);
             self.order(ClusterCommand::Grant {
                 ticket,
@@ -220,21 +219,11 @@ impl Participant {
                 standby,
             });
         }
-        if let Some((on, reason)) = hold {
-            if on {
-                self.tickets[t].acceptor.record.hold_agreed = term;
-                self.record_changed(t);
-                self.order(ClusterCommand::HoldAgreed {
-                    ticket: ticket.clone(),
-                    term,
-                });
-            }
-            self.event(Event::Hold {
-                ticket: ticket.clone(),
-                on,
-                reason,
-            });
+        if let Some(reason) = hold_over {
+            let (ticket, on) = (ticket.clone(), false);
+            self.event(Event::Hold { ticket, on, reason });
         }
+        self.tell_hold(t);
         if let Some(on) = standby {
             self.order(ClusterCommand::Standby { ticket, term, on });
         }
@@ -245,6 +234,35 @@ impl Participant {
             self.notify(t, accepted);
         }
         self.job_own_chosen(t);
+    }
+
+    /// Tells the cluster that a hold is agreed: from then on nothing ends what runs. So this run
+    /// must have agreed on it itself, and its own vote must be beyond doubt: a memory from before
+    /// the hold's end says that it is agreed, too.
+    pub(crate) fn tell_hold(&mut self, t: usize) {
+        let settled = self.restart.is_none();
+        let ticket = &mut self.tickets[t];
+        let chosen = ticket
+            .lead
+            .as_ref()
+            .and_then(|lead| lead.value.hold.clone());
+        let (Some(reason), Some(held)) = (chosen, ticket.held_mut()) else {
+            return;
+        };
+        if !settled || held.hold_told || held.lapsed || held.hold_wanted.is_none() {
+            return;
+        }
+        (held.hold_agreed, held.hold_told) = (true, true);
+        let term = held.term;
+        self.tickets[t].acceptor.record.hold_agreed = term;
+        self.record_changed(t);
+        let ticket = self.name(t);
+        self.order(ClusterCommand::HoldAgreed {
+            ticket: ticket.clone(),
+            term,
+        });
+        let on = true;
+        self.event(Event::Hold { ticket, on, reason });
     }
 
     /// A lease that began at `base` is agreed.

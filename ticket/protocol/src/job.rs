@@ -154,7 +154,7 @@ impl Participant {
                 if value.term > term {
                     self.refuse(t, Why::Changed);
                 } else if value.phase == Phase::Revoked && by_holder {
-                    self.finish_done(t);
+                    self.finish_revoked(t, term);
                 }
             }
             _ => {}
@@ -444,7 +444,9 @@ impl Participant {
                 self.progress(t, Step::Grant, vec![to], None);
                 self.move_on(t, to, term, deadline);
             }
-            JobKind::Revoke { .. } if accepted.value.phase == Phase::Revoked => self.finish_done(t),
+            JobKind::Revoke { .. } if accepted.value.phase == Phase::Revoked => {
+                self.finish_revoked(t, accepted.value.term);
+            }
             _ => {}
         }
     }

@@ -361,6 +361,11 @@ impl Participant {
         let header = self.header();
         let now = self.now;
         let peer = self.peers.iter_mut().find(|peer| !peer.outbox.is_empty())?;
+        if let Some(stale) = peer.behind.clone()
+            && !peer.outbox.contains(&stale)
+        {
+            peer.outbox.insert(0, stale);
+        }
         let mut size = 0;
         let fits = peer
             .outbox
@@ -406,6 +411,7 @@ impl Participant {
         if let Some(round) = ticket.proposal.round() {
             wake = wake
                 .min(round.resend_at)
+                .min(round.again_at())
                 .min(round.base.after(self.lifetime));
         } else if self.memory.voting && self.wish(t).is_some() {
             wake = wake.min(ticket.retry_at);

@@ -45,6 +45,9 @@ pub(crate) struct Peer {
     other_epoch: Option<u64>,
     /// Whether it has confirmed, since this member restarted, that it has seen nothing newer.
     pub(crate) confirmed: bool,
+    /// It spoke last in an older state than was seen of it: it is told so with every datagram,
+    /// until it speaks in a newer one. One that was told once and missed it would soon vote.
+    pub(crate) behind: Option<Part>,
 }
 
 /// A reading of the peer's clock: taken somewhere within `width` before `at`.
@@ -76,6 +79,7 @@ impl Peer {
             went_on: None,
             other_epoch: None,
             confirmed: false,
+            behind: None,
         }
     }
 
@@ -214,6 +218,9 @@ impl Participant {
                         seen,
                         incarnation,
                     };
+                    if let Some(peer) = self.peer_mut(from) {
+                        peer.behind = Some(stale.clone());
+                    }
                     self.send(from, stale);
                 }
                 return false;
@@ -222,6 +229,7 @@ impl Participant {
         let Some(peer) = self.peer_mut(from) else {
             return false;
         };
+        peer.behind = None;
         peer.connected = true;
         peer.voting = Some(header.voting);
         if header.clock >= peer.clock || header.seen.run > peer.seen.run {

@@ -19,6 +19,9 @@ pub(crate) struct Change {
     pub(crate) release: Option<Term>,
 }
 
+/// An obligation that is said to be over at once is not asked about more often than this.
+const ASK_AGAIN_MIN: Duration = Duration::from_millis(5);
+
 /// Failed attempts double the back-off this often: 64 times the first.
 const BACK_OFF_DOUBLINGS: u32 = 6;
 
@@ -94,6 +97,7 @@ impl Participant {
             agreed: MemberSet::default(),
             refused: MemberSet::default(),
             obliged: Vec::new(),
+            again: Vec::new(),
         }
     }
 
@@ -235,7 +239,11 @@ impl Participant {
         if self.grant_overtaken(t) {
             return self.attempt_failed(t, Reason::Passed);
         }
-        if now < round.resend_at {
+        let Some(round) = self.tickets[t].proposal.round_mut() else {
+            return;
+        };
+        let forgiven = round.forgive(now);
+        if now < round.resend_at && !forgiven {
             return;
         }
         let (gate, resends) = (round.gate, round.resends + 1);
@@ -264,7 +272,7 @@ impl Participant {
             self.config.majority(),
             self.config.rules.ballot_seq(),
         );
-        let late = self.lifetime;
+        let (late, me) = (self.lifetime, self.me);
         let Some(t) = self.ticket_index(ticket) else {
             return;
         };
@@ -281,7 +289,7 @@ impl Participant {
         }
         round.agreed.insert(from);
         if let Some(obliged) = obliged {
-            round.obliged.push((from, obliged_until(now, &obliged)));
+            round.note_obliged(now, me, from, &obliged);
         }
         *highest = (*highest).max(max_term);
         if let Some(accepted) = accepted {
@@ -422,7 +430,7 @@ impl Participant {
         seq: Option<Seq>,
         refusal: Refusal,
     ) {
-        let (now, voters) = (self.now, self.peers.len() + 1);
+        let (now, me, voters) = (self.now, self.me, self.peers.len() + 1);
         let majority = self.config.majority();
         let Some(t) = self.ticket_index(ticket) else {
             return;
@@ -430,7 +438,6 @@ impl Participant {
         let ticket = &mut self.tickets[t];
         ticket.ballot_seen = ticket.ballot_seen.max(refusal.promised.counter);
         let reason = refusal.reason;
-        let obliged = refusal.obliged.map(|obliged| obliged_until(now, &obliged));
         let mut failed = false;
         let same_step = match &ticket.proposal {
             Proposal::Idle => false,
@@ -444,8 +451,14 @@ impl Participant {
             && !round.refused.contains(from)
         {
             round.refused.insert(from);
-            if let Some(until) = obliged {
-                round.obliged.push((from, until));
+            if let Some(obliged) = refusal.obliged {
+                round.note_obliged(now, me, from, &obliged);
+                let until = obliged_until(now, &obliged);
+                if reason == Reason::Obliged && until != Time::NEVER {
+                    round
+                        .again
+                        .push((from, until.max(now.after(ASK_AGAIN_MIN))));
+                }
             }
             failed = voters - round.refused.len() < majority;
         }
@@ -463,9 +476,7 @@ impl Participant {
         let ballot = self.tickets[t].acceptor.record.promised;
         let mut round = self.round(wish, ballot, Purpose::Owner, 0);
         if let Some(obliged) = self.tickets[t].acceptor.obliged(&self.context()) {
-            round
-                .obliged
-                .push((self.me, obliged_until(self.now, &obliged)));
+            round.note_obliged(self.now, self.me, self.me, &obliged);
         }
         self.tickets[t].proposal = Proposal::Preparing {
             round,

@@ -25,6 +25,7 @@ use crate::participant::Participant;
 use crate::peer::Peer;
 use crate::ticket::{Holding, Proposal};
 use crate::time::{Time, stretched};
+use crate::value::Accepted;
 use crate::view::Voting;
 
 /// Records per datagram of recovery: a record takes up to about 150 bytes.
@@ -276,6 +277,9 @@ impl Participant {
         self.unsure_until = Time::ZERO;
         // Written with the next change: a few counts too many only alarm too early.
         self.memory.unsettled = 0;
+        for t in 0..self.tickets.len() {
+            self.tell_hold(t);
+        }
     }
 
     fn ask_again(&self, asked: u32) -> Duration {
@@ -409,6 +413,15 @@ impl Participant {
                 Some(t) => self.adopt(t, record),
                 None => self.adopt_orphan(record),
             }
+        }
+        // Whatever an earlier life proposed, a majority had promised its ballot: one of those that
+        // told did.
+        let records = self
+            .tickets
+            .iter_mut()
+            .map(|ticket| &mut ticket.acceptor.record);
+        for record in records.chain(&mut self.orphans) {
+            record.forgotten = record.promised;
         }
         let gate = self.memory.change();
         if let Some(recovery) = &mut self.recovery {
@@ -552,6 +565,21 @@ impl Participant {
             let newest = &mut self.memory.life.incarnation;
             *newest = (*newest).max(incarnation);
             self.lose_memory(format!("{from} has seen a newer state of this member"));
+        }
+    }
+
+    /// A proposal of this member was heard of. If its own acceptor does not know it, the disk was
+    /// rolled back, and who could say so by the write counter has not been heard yet.
+    pub(crate) fn look_for_lost_memory(&mut self, t: usize, heard: &Accepted) {
+        let rules = self.config.rules;
+        if !self.memory.voting || !rules.own_acceptor_first() {
+            return;
+        }
+        if self.tickets[t].acceptor.has_forgotten(self.me, heard) {
+            let (name, counter) = (self.name(t), heard.ballot.counter);
+            self.lose_memory(format!(
+                "this member proposed number {counter} for {name} and does not know it any more"
+            ));
         }
     }
 

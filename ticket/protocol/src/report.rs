@@ -238,7 +238,7 @@ impl Participant {
             }
         } else {
             held.hold_wanted = None;
-            held.hold_agreed = false;
+            (held.hold_agreed, held.hold_told) = (false, false);
             self.tickets[t].acceptor.record.hold_agreed = Term::NONE;
             self.record_changed(t);
         }
@@ -330,7 +330,6 @@ impl Participant {
             return;
         };
         let deadline = (held.deadline != Time::NEVER).then_some(held.deadline);
-        let agreed = held.hold_agreed;
         if matches!(own.phase, Phase::Moving(_)) {
             // Whoever asked for the move asks this run in vain: back to where it was.
             let (ticket, stop) = (ticket.clone(), StopId(0));
@@ -343,10 +342,6 @@ impl Participant {
             standby,
         };
         self.order(order);
-        if agreed {
-            let ticket = ticket.clone();
-            self.order(ClusterCommand::HoldAgreed { ticket, term });
-        }
         self.order(ClusterCommand::Standby {
             ticket,
             term,
@@ -365,6 +360,9 @@ impl Participant {
         let hold_wanted = said.unwrap_or_else(|| own.hold.clone());
         let agreed = agreed && hold_wanted.is_some();
         let manual = own.class.is_manual();
+        // No deadline speaks for a manual ticket: where something newer was heard of (it was forced
+        // away, say), nothing is claimed before a majority has said that it is still held here.
+        let doubtful = manual && self.tickets[t].is_hearsay();
         let deadline = match held {
             Some((term, _)) if term != own.term => return false,
             None if manual && own.phase == Phase::Revoking => return false,
@@ -383,11 +381,12 @@ impl Participant {
             } else {
                 now.after(own.class.lease() + own.class.acquire_after())
             },
-            grant_due: held.is_none(),
+            grant_due: held.is_none() || doubtful,
             stop: None,
             transfer: None,
             hold_wanted,
             hold_agreed: agreed,
+            hold_told: false,
             standby_wanted: own.standby,
             revoke_wanted: false,
             lapsed: false,
@@ -397,7 +396,7 @@ impl Participant {
             ticket: ticket.clone(),
             term,
         });
-        if held.is_some() && own.phase != Phase::Revoking {
+        if held.is_some() && !doubtful && own.phase != Phase::Revoking {
             self.reassert(t, own);
         }
         true

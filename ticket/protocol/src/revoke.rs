@@ -10,12 +10,13 @@
 //! No revoked ticket is taken over by itself. A grant names the number of revokes that it knows
 //! of, so that none that was asked for before a revoke undoes it.
 
-use crate::command::{Step, Why};
+use crate::command::{Outcome, Step, Why};
+use crate::ids::Term;
 use crate::participant::Participant;
 use crate::proposer::Change;
 use crate::ticket::{Holding, Job, JobKind, Wish};
 use crate::time::Time;
-use crate::value::{Phase, Value};
+use crate::value::{Phase, PhaseKind, Value};
 
 impl Participant {
     pub(crate) fn revoke_wish(&self, t: usize) -> Option<Wish> {
@@ -68,6 +69,17 @@ impl Participant {
         })
     }
 
+    /// The revoke of this term is done. What this member knows of the ticket may be newer: a grant
+    /// that was asked for beside it and came after it is not what the operator is told of.
+    pub(crate) fn finish_revoked(&mut self, t: usize, term: Term) {
+        let done = Outcome::Done {
+            owner: None,
+            term,
+            phase: PhaseKind::Revoked,
+        };
+        self.finish(t, done);
+    }
+
     pub(crate) fn revoke_chosen(&mut self, t: usize, value: &Value) {
         let now = self.now;
         let Some(Job {
@@ -78,7 +90,7 @@ impl Participant {
             return;
         };
         if value.phase == Phase::Revoked {
-            return self.finish_done(t);
+            return self.finish_revoked(t, value.term);
         }
         *agreed = Some(value.term);
         let left = (*over_at != Time::NEVER).then(|| over_at.since(now));

@@ -5,7 +5,8 @@ use crate::command::{Progress, Step};
 use crate::config::TicketConfig;
 use crate::effect::StopCause;
 use crate::ids::{Ballot, MemberId, MemberSet, RequestId, Seq, StopId, Term, TicketId};
-use crate::message::Purpose;
+use crate::message::{Obliged, Purpose};
+use crate::proposer::obliged_until;
 use crate::time::Time;
 use crate::value::{Accepted, PhaseKind, Transfer, Value};
 
@@ -170,6 +171,46 @@ pub(crate) struct Round {
     pub(crate) refused: MemberSet,
     /// When the obligations that refused, or were told in promises, end; one per member.
     pub(crate) obliged: Vec<(MemberId, Time)>,
+    /// Who refused because of an obligation is asked again when that is over.
+    pub(crate) again: Vec<(MemberId, Time)>,
+}
+
+impl Round {
+    /// Notes an obligation that `from` told of. Who takes over is not hindered by what is owed to
+    /// itself.
+    pub(crate) fn note_obliged(
+        &mut self,
+        now: Time,
+        me: MemberId,
+        from: MemberId,
+        obliged: &Obliged,
+    ) {
+        let takes_over = self.wish == Wish::Acquire(Purpose::Takeover);
+        if !(takes_over && obliged.owner == Some(me)) {
+            self.obliged.push((from, obliged_until(now, obliged)));
+        }
+    }
+
+    /// When somebody who refused is to be asked again.
+    pub(crate) fn again_at(&self) -> Time {
+        let ends = self.again.iter().map(|&(_, until)| until);
+        ends.min().unwrap_or(Time::NEVER)
+    }
+
+    /// Forgets the refusals whose obligations are over by now; whether there were any.
+    pub(crate) fn forgive(&mut self, now: Time) -> bool {
+        let before = self.again.len();
+        let (refused, obliged) = (&mut self.refused, &mut self.obliged);
+        self.again.retain(|&(member, until)| {
+            let over = until <= now;
+            if over {
+                refused.remove(member);
+                obliged.retain(|&(one, _)| one != member);
+            }
+            !over
+        });
+        self.again.len() < before
+    }
 }
 
 /// ```text
@@ -258,8 +299,10 @@ pub(crate) struct Held {
     /// Where the ticket goes after the stop.
     pub(crate) transfer: Option<Transfer>,
     pub(crate) hold_wanted: Option<String>,
-    /// The cluster was told that the hold is agreed, so it does not enforce the deadline.
+    /// A majority agreed on the hold: the lease does not run out while it lasts.
     pub(crate) hold_agreed: bool,
+    /// This run told the cluster so, and it does not enforce the deadline.
+    pub(crate) hold_told: bool,
     pub(crate) standby_wanted: bool,
     pub(crate) revoke_wanted: bool,
     /// A lapsed lease that is kept only where the rule "a lapse is final" was removed.

@@ -170,7 +170,7 @@ impl Participant {
                 self.send_stored(gate, from, part);
             }
             Err(reason) => {
-                let refusal = acceptor.refusal(&ctx, reason);
+                let refusal = acceptor.refusal(&ctx, from, reason);
                 self.send(
                     from,
                     Part::Refused {
@@ -224,7 +224,7 @@ impl Participant {
                 );
             }
             Err(reason) => {
-                let refusal = self.tickets[t].acceptor.refusal(&ctx, reason);
+                let refusal = self.tickets[t].acceptor.refusal(&ctx, from, reason);
                 self.send(
                     from,
                     Part::Refused {
@@ -291,7 +291,7 @@ impl Participant {
                     gate = gate.max(self.answer_gate(t));
                 }
                 Err(reason) => {
-                    let refusal = acceptor.refusal(&ctx, reason);
+                    let refusal = acceptor.refusal(&ctx, from, reason);
                     refused.push((renewal.ticket, refusal));
                 }
             }
@@ -344,6 +344,7 @@ impl Participant {
 
     /// Takes note of a value, wherever it was heard of.
     pub(crate) fn learn(&mut self, t: usize, accepted: Accepted) {
+        self.look_for_lost_memory(t, &accepted);
         let ticket = &mut self.tickets[t];
         let key = (accepted.ballot, accepted.seq);
         if accepted.ballot < ticket.read_at {

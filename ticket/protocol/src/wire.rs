@@ -9,8 +9,9 @@ use thiserror::Error;
 use crate::durable::DurableState;
 use crate::message::Message;
 
-/// The version of the format: the first byte.
-pub const VERSION: u8 = 1;
+/// The version of the format: the first byte. A change of any type that travels or is stored
+/// raises it.
+pub const VERSION: u8 = 2;
 /// Version, kind, length (4), checksum (4).
 const HEAD: usize = 10;
 const KIND_MESSAGE: u8 = 1;

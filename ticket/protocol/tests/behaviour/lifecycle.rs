@@ -57,6 +57,28 @@ fn taken_over_after_a_crash() {
     assert!(took < secs(12), "{took:?}\n{}", world.story());
 }
 
+/// B's obligation ends some seconds before the arbitrator's: it comes too early, and is not to wait
+/// for the dead holder's answer to its round before it asks the arbitrator again.
+#[test]
+fn whoever_came_too_early_asks_again_when_the_obligation_is_over() {
+    let mut world = World::new(auto());
+    let id = world.grant(A, A);
+    world.run_while_pending(id);
+    world.cut(A, B);
+    world.run_for(secs(3));
+    world.crash(A);
+    let crashed = world.now;
+    let end = world.now.after(secs(30));
+    world.run_until(end, |world| world.running() == Some(B));
+    let took = world.now.since(crashed);
+    // Lease and acquire-after are 10 s, and 1 % of them.
+    assert!(
+        took < Duration::from_millis(10_300),
+        "{took:?}\n{}",
+        world.story()
+    );
+}
+
 #[test]
 fn taken_over_when_the_holder_is_cut_off() {
     let mut world = World::new(auto());

@@ -386,3 +386,169 @@ fn a_disk_put_back_from_before_its_replacement_does_not_vote() {
     assert_eq!(world.view(B).voting, Voting::Yes, "{}", world.story());
     assert_eq!(world.running(), Some(A), "{}", world.story());
 }
+
+/// How long a cluster takes to say what it holds, and some more.
+const RECALLED: Duration = Duration::from_millis(100);
+
+/// A comes back with a disk that still says that its hold is agreed (seed 1161709088). The hold is
+/// over, its lease goes on, and nobody has told A yet that its memory is old: were the guard told to
+/// hold now, nothing would end what runs there when the ticket is taken over.
+#[test]
+fn a_hold_that_is_over_is_not_brought_back_by_an_old_disk() {
+    let mut world = granted();
+    hold(&mut world);
+    let old = world.nodes[0].disk.clone();
+    let (ticket, term) = (ticket(), world.terms[0]);
+    let reason = String::new();
+    let over = ClusterReport::Hold {
+        ticket,
+        term,
+        on: false,
+        reason,
+    };
+    world.nodes[0].site.hold = false;
+    world.report(A, over);
+    world.run_for(secs(1));
+    world.isolate(A);
+    world.nodes[0].disk = old;
+    world.restart(A);
+    world.run_for(RECALLED);
+    assert!(world.story().contains("Resumed"), "{}", world.story());
+    assert!(!world.nodes[0].site.hold, "{}", world.story());
+    world.heal();
+    world.run_for(secs(60));
+    assert!(!world.nodes[0].site.hold, "{}", world.story());
+    assert!(world.running().is_some(), "{}", world.story());
+}
+
+/// A hold that lasts outlives the restart of its holder, and the new run says so once a majority
+/// has said that it still lasts.
+#[test]
+fn a_hold_is_agreed_again_after_a_restart() {
+    let mut world = granted();
+    hold(&mut world);
+    world.nodes[0].site.hold = false;
+    world.restart(A);
+    world.run_for(secs(5));
+    assert!(world.nodes[0].site.hold, "{}", world.story());
+    assert_eq!(world.running(), Some(A), "{}", world.story());
+    assert_eq!(world.terms.len(), 1, "{}", world.story());
+}
+
+/// B was granted the ticket by its own proposal, and comes back with a disk from before it (seed
+/// 1161687269). The only member that could say so hears nothing of it, but is heard.
+#[test]
+fn a_member_that_forgot_its_own_proposal_notices_when_it_hears_of_it() {
+    let mut world = granted();
+    let old = world.nodes[1].disk.clone();
+    let id = world.revoke(A, secs(20));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.cut(A, B);
+    let id = world.grant(B, B);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.cuts.insert((B, ARB));
+    world.crash(B);
+    world.nodes[1].site.running = None;
+    world.nodes[1].disk = old;
+    world.restart(B);
+    world.run_for(secs(20));
+    let forgot = "does not know it any more";
+    assert!(world.story().contains(forgot), "{}", world.story());
+    // What an earlier life proposed is no reason to begin anew for ever.
+    world.heal();
+    world.run_for(secs(60));
+    assert_eq!(world.view(B).voting, Voting::Yes, "{}", world.story());
+    assert_eq!(world.story().matches(forgot).count(), 1);
+}
+
+/// The arbitrator comes back with an old disk, and what it is told about that is lost.
+#[test]
+fn a_member_that_is_behind_is_told_so_until_it_has_heard_it() {
+    let mut world = granted();
+    let old = world.nodes[2].disk.clone();
+    let id = world.revoke(A, secs(20));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    for site in [A, B] {
+        world.cuts.insert((site, ARB));
+    }
+    world.nodes[2].disk = old;
+    world.crash(ARB);
+    world.heal();
+    world.restart(ARB);
+    for site in [A, B] {
+        world.cuts.insert((site, ARB));
+    }
+    world.run_for(Duration::from_millis(20));
+    world.heal();
+    for site in [A, B] {
+        world.cuts.insert((ARB, site));
+    }
+    assert_eq!(world.view(ARB).voting, Voting::Yes, "{}", world.story());
+    world.grant(A, A);
+    world.run_for(Duration::from_millis(20));
+    assert_ne!(world.view(ARB).voting, Voting::Yes, "{}", world.story());
+}
+
+/// A's manual ticket was forced away while its agent was down, and that grant is revoked (seed
+/// 1161730165). A's new run hears of it before its cluster has said what it still runs.
+#[test]
+fn a_manual_holder_that_was_forced_away_does_not_claim_its_term_again() {
+    let mut world = manual();
+    let term = world.terms[0];
+    world.crash(A);
+    world.nodes[0].site.running = None;
+    let force = Some("A is out of reach".to_owned());
+    let (ticket, wait) = (ticket(), secs(10));
+    let grant = Command::Grant {
+        ticket,
+        to: B,
+        wait,
+        force,
+    };
+    let id = world.command(B, grant);
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    let id = world.revoke(B, secs(10));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.nodes[0].site.running = Some(term);
+    let before = world.log.len();
+    world.restart(A);
+    world.run_for(secs(30));
+    let claims = |(_, m, what): &&(_, _, String)| *m == A && what.starts_with("Grant {");
+    let claims = world.log[before..].iter().filter(claims).count();
+    assert_eq!(claims, 0, "{}", world.story());
+    assert_eq!(world.running(), None, "{}", world.story());
+}
+
+/// A was cut off when it ended its hold, and its lease ran out: nobody else knows that the hold is
+/// over. Both others have restarted, and refuse A for a while, which is not the hold's doing (seed
+/// 1161718219).
+#[test]
+fn an_owner_that_ended_its_hold_alone_gets_its_ticket_back_soon() {
+    let mut world = granted();
+    hold(&mut world);
+    world.isolate(A);
+    world.nodes[0].site.hold = false;
+    let (name, term) = (ticket(), world.terms[0]);
+    let (on, reason) = (false, String::new());
+    let ticket = name;
+    let over = ClusterReport::Hold {
+        ticket,
+        term,
+        on,
+        reason,
+    };
+    world.report(A, over);
+    world.run_for(secs(20));
+    assert_eq!(world.running(), None, "{}", world.story());
+    // Neither of the two is told by everybody that nothing of its memory is missing.
+    world.cut(B, ARB);
+    world.restart(B);
+    world.restart(ARB);
+    world.run_for(secs(1));
+    world.cuts.retain(|&(from, to)| from != A && to != A);
+    let healed = world.now;
+    let end = healed.after(secs(40));
+    world.run_until(end, |world| world.running().is_some());
+    let took = world.now.since(healed);
+    assert!(took < secs(20), "{took:?}\n{}", world.story());
+}
