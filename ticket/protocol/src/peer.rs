@@ -14,6 +14,8 @@ use crate::time::Time;
 /// Lives of a member that are over are remembered so that a late datagram does not bring one
 /// back. A member loses its memory rarely; eight lives are years.
 const RETIRED_MAX: usize = 8;
+/// So many runs of a peer are told apart: an older one is late, or its number is used a second time.
+const RUNS_MAX: usize = 8;
 /// A retired life that still speaks so long after its end is not late but running.
 const RETIRED_SPEAKS: Duration = Duration::from_secs(60);
 /// Clock rates are compared over at least this long: at 1 % of it, the round trip's uncertainty
@@ -45,6 +47,11 @@ pub(crate) struct Peer {
     other_epoch: Option<u64>,
     /// Whether it has confirmed, since this member restarted, that it has seen nothing newer.
     pub(crate) confirmed: bool,
+    /// The last runs of this life that were heard: number and nonce.
+    runs: Vec<(u32, u32)>,
+    /// This life was found rolled back. It is over, whatever it says from now on: its write counter
+    /// catches up when it restarts.
+    rolled_back: Option<Life>,
     /// It spoke last in an older state than was seen of it: it is told so with every datagram,
     /// until it speaks in a newer one. One that was told once and missed it would soon vote.
     pub(crate) behind: Option<Part>,
@@ -79,6 +86,8 @@ impl Peer {
             went_on: None,
             other_epoch: None,
             confirmed: false,
+            runs: Vec::new(),
+            rolled_back: None,
             behind: None,
         }
     }
@@ -153,6 +162,20 @@ impl Peer {
         self.seen = Seen::default();
         self.previous = None;
         self.rate_from = None;
+        self.runs.clear();
+    }
+
+    fn note_run(&mut self, seen: Seen) {
+        if self.runs.len() == RUNS_MAX {
+            self.runs.remove(0);
+        }
+        self.runs.push((seen.run, seen.nonce));
+    }
+
+    /// Whether another run of this number was heard.
+    fn repeats(&self, said: Seen) -> bool {
+        let other = |&(run, nonce): &(u32, u32)| run == said.run && nonce != said.nonce;
+        self.runs.iter().any(other)
     }
 }
 
@@ -206,7 +229,8 @@ impl Participant {
                         nonce: 0,
                         written: 0,
                     };
-                    let seen = if peer.life == Some(life) {
+                    let counts = peer.rolled_back != Some(life);
+                    let seen = if peer.life == Some(life) && counts {
                         peer.seen
                     } else {
                         over
@@ -244,67 +268,78 @@ impl Participant {
     }
 
     fn judge_life(&mut self, from: MemberId, header: &Header) -> Verdict {
-        let now = self.now;
         let Some(peer) = self.peer_mut(from) else {
             return Verdict::Drop;
         };
         let life = header.life;
         if peer.life != Some(life) {
-            let retired = peer
-                .retired
-                .iter_mut()
-                .find(|(retired, _)| *retired == life);
-            if let Some((_, since)) = retired {
-                if *since != Time::NEVER && now.since(*since) > RETIRED_SPEAKS {
-                    *since = Time::NEVER;
-                    self.event(Event::Alarm(Alarm::TwoCopies { member: from }));
-                }
-                return Verdict::Stale;
-            }
-            let older =
-                |last: Life| last.store == life.store && last.incarnation > life.incarnation;
-            if peer.life.is_some_and(older) {
-                return Verdict::Stale;
-            }
-            // Who begins anew reads the registers before it votes. A store that was not there before
-            // and votes at once is an old one put back, of which this member has no memory.
-            if header.voting && peer.life.is_some_and(|last| last.store != life.store) {
-                self.event(Event::Alarm(Alarm::RolledBack { member: from }));
-                return Verdict::Stale;
-            }
-            let lost = peer.life.is_some();
-            peer.forget_life(now);
-            peer.life = Some(life);
-            peer.seen = header.seen;
-            peer.clock = header.clock;
-            if lost {
-                self.forget_votes(from);
-            }
-            return Verdict::Take;
+            return self.judge_other_life(from, header);
         }
         let (said, seen) = (header.seen, peer.seen);
+        if peer.rolled_back == Some(life) {
+            return Verdict::Stale;
+        }
+        // It started with less than it had, or the same run a second time.
+        let less = said.run > seen.run && header.restored < seen.written;
+        // Sent later and yet of an older state.
+        let older =
+            said.run == seen.run && said.written < seen.written && header.clock > peer.clock;
+        if less || older || peer.repeats(said) {
+            peer.rolled_back = Some(life);
+            self.event(Event::Alarm(Alarm::RolledBack { member: from }));
+            return Verdict::Stale;
+        }
         if said.run < seen.run {
             return Verdict::Stale;
         }
         if said.run > seen.run {
-            if header.restored < seen.written {
-                // It started with less than it had.
-                self.event(Event::Alarm(Alarm::RolledBack { member: from }));
-                return Verdict::Stale;
-            }
             peer.previous = Some(seen);
             peer.seen = said;
+            peer.note_run(said);
             peer.clock = header.clock;
             peer.rate_from = None;
             return Verdict::Take;
         }
-        let again = said.nonce != seen.nonce;
-        if again || (said.written < seen.written && header.clock > peer.clock) {
-            // The same run a second time, or sent later and yet of an older state.
+        peer.seen.written = seen.written.max(said.written);
+        Verdict::Take
+    }
+
+    /// A life speaks that is not the last that was heard of this member.
+    fn judge_other_life(&mut self, from: MemberId, header: &Header) -> Verdict {
+        let (now, life) = (self.now, header.life);
+        let Some(peer) = self.peer_mut(from) else {
+            return Verdict::Drop;
+        };
+        let retired = peer
+            .retired
+            .iter_mut()
+            .find(|(retired, _)| *retired == life);
+        if let Some((_, since)) = retired {
+            if *since != Time::NEVER && now.since(*since) > RETIRED_SPEAKS {
+                *since = Time::NEVER;
+                self.event(Event::Alarm(Alarm::TwoCopies { member: from }));
+            }
+            return Verdict::Stale;
+        }
+        let older = |last: Life| last.store == life.store && last.incarnation > life.incarnation;
+        if peer.life.is_some_and(older) {
+            return Verdict::Stale;
+        }
+        // Who begins anew reads the registers before it votes. A store that was not there before
+        // and votes at once is an old one put back, of which this member has no memory.
+        if header.voting && peer.life.is_some_and(|last| last.store != life.store) {
             self.event(Event::Alarm(Alarm::RolledBack { member: from }));
             return Verdict::Stale;
         }
-        peer.seen.written = seen.written.max(said.written);
+        let lost = peer.life.is_some();
+        peer.forget_life(now);
+        peer.life = Some(life);
+        peer.seen = header.seen;
+        peer.note_run(header.seen);
+        peer.clock = header.clock;
+        if lost {
+            self.forget_votes(from);
+        }
         Verdict::Take
     }
 

@@ -552,3 +552,24 @@ fn an_owner_that_ended_its_hold_alone_gets_its_ticket_back_soon() {
     let took = world.now.since(healed);
     assert!(took < secs(20), "{took:?}\n{}", world.story());
 }
+
+/// The arbitrator comes back with an old disk, is told so, and dies before it has written that it
+/// begins anew, again and again (seed 2000004063). Each start counts one write: soon it has written
+/// as often as it had been seen to.
+#[test]
+fn a_member_that_is_behind_does_not_catch_up_by_restarting() {
+    let mut world = granted();
+    let old = world.nodes[2].disk.clone();
+    let id = world.revoke(A, secs(20));
+    assert!(done(&world.run_while_pending(id)), "{}", world.story());
+    world.crash(ARB);
+    world.nodes[2].disk = old;
+    for start in 1..10 {
+        world.restart(ARB);
+        let end = world.now.after(secs(1));
+        world.run_until(end, |world| world.view(ARB).voting != Voting::Yes);
+        let voting = world.view(ARB).voting;
+        assert_ne!(voting, Voting::Yes, "start {start}\n{}", world.story());
+        world.crash(ARB);
+    }
+}
