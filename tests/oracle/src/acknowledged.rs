@@ -30,6 +30,9 @@ struct Cell {
     until: Nanos,
     claimed: Nanos,
     running: u64,
+    /// What runs was found past its lease when its site was resumed: `lease_binds` judges how fast
+    /// it is gone.
+    stale: bool,
 }
 
 /// A revoke that was reported done, in force until a later grant.
@@ -39,6 +42,8 @@ struct Revoked {
     done: Nanos,
     /// Agreed only: this term, or an older one, may run until its holder hears of it.
     may_run: u64,
+    /// The recovery epoch of what was revoked.
+    epoch: u64,
 }
 
 /// The state of the invariant.
@@ -101,13 +106,15 @@ impl Acknowledged {
                 site,
                 resource,
             } => {
-                self.cells.cell_mut(ticket, site).running &= !(1 << (resource % 64));
+                let cell = self.cells.cell_mut(ticket, site);
+                cell.running &= !(1 << (resource % 64));
+                cell.stale &= cell.running != 0;
             }
             Event::Hold {
                 ticket, on: true, ..
             } => self.hold[usize::from(ticket)] = true,
             Event::Frozen { site } => self.frozen[usize::from(site)] = true,
-            Event::Thawed { site } => self.frozen[usize::from(site)] = false,
+            Event::Thawed { site } => self.thaw(entry.at, site),
             Event::Asked {
                 request,
                 ticket,
@@ -141,6 +148,14 @@ impl Acknowledged {
         }
     }
 
+    fn thaw(&mut self, at: Nanos, site: Site) {
+        self.frozen[usize::from(site)] = false;
+        for ticket in 0..self.revoked.len() {
+            let cell = self.cells.cell_mut(ticket as TicketId, site);
+            cell.stale = cell.running != 0 && cell.until <= at;
+        }
+    }
+
     fn unknown(&mut self, one: Open) {
         if matches!(one.ask, Ask::Grant { .. } | Ask::Move { .. }) {
             if self.unknown.len() == OPEN_MAX {
@@ -171,14 +186,8 @@ impl Acknowledged {
         if term <= revoked.may_run {
             return;
         }
-        let newest = self
-            .cells
-            .row(ticket)
-            .iter()
-            .map(|cell| epoch_of(cell.term))
-            .max();
         let goes_on = before.term == term && before.until > at;
-        if goes_on && Some(epoch_of(term)) < newest {
+        if goes_on && epoch_of(term) < revoked.epoch {
             // Left behind by a forced grant, it never ceased to claim: neither did the revoke end
             // that (see `revoke_done`), nor does it come back now.
             return;
@@ -264,6 +273,7 @@ impl Acknowledged {
             asked,
             done: at,
             may_run,
+            epoch: epoch_of(may_run),
         });
     }
 
@@ -274,13 +284,13 @@ impl Acknowledged {
         let row = self.cells.row(one.ticket);
         // A forced grant counts also where its site never came to claim it.
         let epoch = row.iter().map(|cell| epoch_of(cell.term)).max();
-        let epoch = epoch.max(Some(epoch_of(term)));
+        let epoch = epoch.unwrap_or(0).max(epoch_of(term));
         for (site, cell) in row.iter().enumerate() {
-            if Some(epoch_of(cell.term)) != epoch {
+            if epoch_of(cell.term) != epoch {
                 // Left behind by a forced grant: the operator's own doing.
                 continue;
             }
-            let runs = cell.running != 0 && !self.frozen[site];
+            let runs = cell.running != 0 && !cell.stale && !self.frozen[site];
             if cell.until > at || runs {
                 violations.note(NAME, at, one.ticket, || {
                     format!(
@@ -300,6 +310,7 @@ impl Acknowledged {
             asked,
             done: at,
             may_run: 0,
+            epoch,
         });
     }
 }

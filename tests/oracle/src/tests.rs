@@ -312,6 +312,25 @@ fn a_revoked_ticket_that_comes_back_is_caught() {
     );
 }
 
+/// Site 0 was paused as a whole until after its lease and the next holder's revoke. What it finds
+/// running is killed at once, which is not the revoke's affair; while its lease is good, it is.
+#[test]
+fn what_a_resumed_site_finds_past_its_lease_is_not_what_was_revoked() {
+    let history = |until| {
+        vec![
+            (0, held(0, 1, until)),
+            (0, started(0, 1)),
+            (1, Event::Frozen { site: 0 }),
+            (1, asked(2, Ask::Revoke)),
+            (6, Event::Thawed { site: 0 }),
+            (6, done(2)),
+            (6, ended(0)),
+        ]
+    };
+    assert_eq!(broken(&history(5)), [""; 0]);
+    assert_eq!(broken(&history(10)), ["acknowledged"]);
+}
+
 /// Site 0 holds a manual ticket and was left behind by a forced grant to site 1, which was revoked.
 #[test]
 fn who_was_left_behind_goes_on_after_the_revoke_and_nobody_comes_back() {

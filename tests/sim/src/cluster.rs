@@ -158,6 +158,11 @@ impl World {
             node.waiting.push(what);
             return;
         }
+        if self.now < node.reads_at && matches!(what, What::Order { .. } | What::Question { .. }) {
+            let at = node.reads_at;
+            self.schedule.push(at, what);
+            return;
+        }
         let up = node.stack == Stack::Up;
         match what {
             What::Wake { ticket, .. } => {
@@ -418,6 +423,7 @@ impl World {
         // Guard and stack wake in any order; what the stack was sent it reads in order.
         let orders = self.now + self.site_dice.below(THAW_NS);
         let wakes = self.now + self.site_dice.below(THAW_NS);
+        self.sites[usize::from(site)].reads_at = orders;
         for what in waiting {
             let at = if matches!(what, What::Wake { .. }) {
                 wakes

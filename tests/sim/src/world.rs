@@ -153,6 +153,8 @@ pub(crate) struct SiteNode {
     pub(crate) reported: True,
     pub(crate) stack: Stack,
     pub(crate) frozen: bool,
+    /// When a stack that went on has read what it was sent before: later orders come after that.
+    pub(crate) reads_at: True,
     /// Whether the node has power.
     pub(crate) powered: bool,
     pub(crate) boot: u32,

@@ -79,6 +79,7 @@ impl Acceptor {
                 owed: None,
                 resigned: Term::NONE,
                 hold_agreed: Term::NONE,
+                lapsed: Term::NONE,
                 forgotten: Ballot::default(),
             },
             obligation: None,

@@ -38,6 +38,9 @@ pub struct TicketRecord {
     /// The term of this site whose hold a majority agreed on: until the cluster ends the hold,
     /// its lease does not run out.
     pub hold_agreed: Term,
+    /// The highest term of this site that lapsed: never resumed, whatever deadline its guard still
+    /// holds. What ran of it may still have to be stopped.
+    pub lapsed: Term,
     /// Own ballots up to this one may be of a life whose memory was lost: that this acceptor does
     /// not know what was proposed under them proves nothing.
     pub forgotten: Ballot,

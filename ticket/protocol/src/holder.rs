@@ -446,6 +446,11 @@ impl Participant {
         let term = held.term;
         held.lapsed = true;
         let class = held.value.class;
+        if !keep {
+            let record = &mut self.tickets[t].acceptor.record;
+            record.lapsed = record.lapsed.max(term);
+            self.record_changed(t);
+        }
         self.event(Event::Lapsed {
             ticket: ticket.clone(),
             term,

@@ -268,11 +268,12 @@ impl Participant {
             }
         }
         let record = &self.tickets[t].acceptor.record;
-        let resigned = record.resigned;
+        let (resigned, lapsed) = (record.resigned, record.lapsed);
         let own = record.accepted.as_ref().map(|own| own.value.clone());
         let own = own.filter(|own| own.owner == me);
         if let Some(own) = &own {
-            let free = !release_begun && own.term > resigned && self.memory.voting;
+            let ended = release_begun || own.term <= resigned.max(lapsed);
+            let free = !ended && self.memory.voting;
             if free && own.is_held() && self.resume(t, own, held) {
                 return;
             }

@@ -200,6 +200,7 @@ fn state() -> impl Strategy<Value = DurableState> {
             }),
             resigned: Term::NONE,
             hold_agreed: Term::NONE,
+            lapsed: Term::NONE,
             forgotten: promised,
         });
     proptest::collection::vec(record, 0..8).prop_map(|tickets| DurableState {
