@@ -214,9 +214,11 @@ impl Acceptor {
             _ => false,
         };
         self.allowed(ctx, &offer)?;
+        let owed = self.record.owed;
         self.oblige(ctx, &offer);
         if repeated {
-            return Ok(false);
+            // Who read the value back after it had lost its memory owes nobody anything yet.
+            return Ok(self.record.owed != owed);
         }
         self.record.promised = ballot;
         self.record.promised_for = offer.purpose;

@@ -444,7 +444,11 @@ impl Participant {
                 self.progress(t, Step::Grant, vec![to], None);
                 self.move_on(t, to, term, deadline);
             }
-            JobKind::Revoke { .. } if accepted.value.phase == Phase::Revoked => {
+            // One that came after the release was begun has yet to be counted as a revoke, or a
+            // grant that was asked for before it would undo it.
+            JobKind::Revoke {
+                agreed: Some(term), ..
+            } if accepted.value.phase == Phase::Revoked && *term == accepted.value.term => {
                 self.finish_revoked(t, accepted.value.term);
             }
             _ => {}

@@ -320,3 +320,17 @@ fn a_restarted_acceptor_takes_no_new_term_before_it_is_sure() {
     let other = offer(A, 8, 2, value(A, T6, Phase::Granted), Purpose::Owner);
     assert_eq!(acceptor.accept(&later, other), Err(Reason::Obliged));
 }
+
+/// A member that lost its memory has read the register back, and owes nobody anything. The holder
+/// sends the very value once more: that is stored, or a restart would forget whom it protects (seed
+/// 2200000535).
+#[test]
+fn whom_a_recovered_acceptor_protects_again_is_stored() {
+    let mut acceptor = granted();
+    acceptor.record.owed = None;
+    acceptor.obligation = None;
+    let grant = offer(A, 7, 1, value(A, T5, Phase::Granted), Purpose::Grant);
+    assert_eq!(acceptor.accept(&ctx(200), grant.clone()), Ok(true));
+    assert_eq!(acceptor.record.owed.map(|owed| owed.owner), Some(A));
+    assert_eq!(acceptor.accept(&ctx(201), grant), Ok(false));
+}
