@@ -552,8 +552,8 @@ impl Participant {
     }
 
     fn released(&mut self, t: usize, accepted: &Accepted) {
-        self.tickets[t].lead = None;
         if !matches!(self.tickets[t].holding, Holding::Releasing(_)) {
+            self.tickets[t].lead = None;
             return;
         }
         self.tickets[t].holding = Holding::None;

@@ -64,10 +64,14 @@ impl Participant {
 
     fn propose(&mut self, t: usize, wish: Wish) {
         // With a lead the value that a majority has is known, and the next may follow at once.
-        if let (Wish::Own | Wish::Release, Some(lead)) = (wish, &self.tickets[t].lead) {
+        if let Some(lead) = self.tickets[t]
+            .lead
+            .clone()
+            .filter(|_| self.may_follow(t, wish))
+        {
             let (ballot, purpose, last) = (lead.ballot, lead.purpose, lead.seq);
-            let value = lead.value.clone();
-            match self.change(t, wish, Some(&value), Term::NONE) {
+            let (value, highest) = (lead.value, self.highest_term(t));
+            match self.change(t, wish, Some(&value), highest) {
                 Some(change) => {
                     let place = (ballot, last + 1);
                     let offer = self.offer(place, purpose, Some((ballot, last)), change);
@@ -83,6 +87,35 @@ impl Participant {
             Wish::Revoke => Purpose::Revoke,
         };
         self.start_prepare(t, wish, purpose);
+    }
+
+    /// Whether a wish needs no prepare: this member's last ballot still leads, and was promised for
+    /// that. A site that released its ticket gets it back in one round, unless somebody has come in
+    /// between: then no majority accepts. (A takeover asks first, so that it passes nobody in vain.)
+    fn may_follow(&self, t: usize, wish: Wish) -> bool {
+        let ticket = &self.tickets[t];
+        let Some(lead) = &ticket.lead else {
+            return false;
+        };
+        match wish {
+            Wish::Own | Wish::Release => true,
+            Wish::Acquire(Purpose::Grant) => {
+                // What is proposed without a promise can no longer be taken back: not where it is
+                // known that there is no majority.
+                let connected = self.peers.iter().filter(|peer| peer.connected).count();
+                let majority = connected + 1 >= self.config.majority();
+                let leads = ticket.acceptor.record.promised == lead.ballot;
+                let free = lead.purpose != Purpose::Revoke && !lead.value.is_held();
+                majority && leads && free
+            }
+            Wish::Acquire(_) | Wish::Revoke => false,
+        }
+    }
+
+    /// The highest term that this member knows of.
+    fn highest_term(&self, t: usize) -> Term {
+        let ticket = &self.tickets[t];
+        ticket.acceptor.record.max_term.max(ticket.known_place().0)
     }
 
     fn round(&self, wish: Wish, ballot: Ballot, purpose: Purpose, gate: u64) -> Round {
@@ -320,10 +353,7 @@ impl Participant {
         else {
             return;
         };
-        let heard = self.tickets[t].known_place().0;
-        let highest = max_term
-            .max(self.tickets[t].acceptor.record.max_term)
-            .max(heard);
+        let highest = max_term.max(self.highest_term(t));
         self.note_obliged(t, &round);
         let waits = round.wish == Wish::Acquire(Purpose::Grant) && self.free_at(&round) > self.now;
         if waits && self.config.rules.obligation_at_accept() {

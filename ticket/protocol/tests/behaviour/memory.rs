@@ -296,6 +296,9 @@ fn a_value_lost_with_the_only_memory_of_it_is_not_believed_for_ever() {
     let mut world = granted();
     let id = world.revoke(A, secs(30));
     world.run_while_pending(id);
+    // Another member proposed last, so A needs promises for a grant.
+    let id = world.revoke(ARB, secs(30));
+    world.run_while_pending(id);
     world.cut(A, B);
     world.grant(A, A);
     world.run_for(Duration::from_millis(15));
