@@ -212,7 +212,9 @@ impl World {
         answer: OrderEnd,
     ) {
         let done = self.sites[usize::from(site)].done[usize::from(ticket)];
-        let overtaken = key < done;
+        let died = key < self.sites[usize::from(site)].restarted;
+        // What the guard is told of a hold does not pass through the stack.
+        let overtaken = key < done || (died && !matches!(order, Order::Hold { .. }));
         self.trace(|| {
             format!("m{site} t{ticket} carries out {key:?} {order:?}, void: {overtaken}")
         });
@@ -383,6 +385,9 @@ impl World {
         node.stack = Stack::Up;
         if was == Stack::Down {
             let alive = self.members[usize::from(site)].process.is_some();
+            let life = self.members[usize::from(site)].life;
+            let node = &mut self.sites[usize::from(site)];
+            node.restarted = (life, node.orders + 1);
             for ticket in 0..self.names.len() {
                 let told = self.sites[usize::from(site)].told[ticket].filter(|_| alive);
                 let node = &self.sites[usize::from(site)];

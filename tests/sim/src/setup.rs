@@ -41,6 +41,7 @@ impl World {
                 reported: 0,
                 stack: Stack::Up,
                 frozen: false,
+                restarted: (0, 0),
                 reads_at: 0,
                 powered: true,
                 boot: 0,

@@ -153,6 +153,9 @@ pub(crate) struct SiteNode {
     pub(crate) reported: True,
     pub(crate) stack: Stack,
     pub(crate) frozen: bool,
+    /// Orders before this one were on their way to a stack that died, and died with it: its agent
+    /// says the last of them again.
+    pub(crate) restarted: (u32, u32),
     /// When a stack that went on has read what it was sent before: later orders come after that.
     pub(crate) reads_at: True,
     /// Whether the node has power.
