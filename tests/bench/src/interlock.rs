@@ -18,6 +18,7 @@ pub(crate) const NAMES: [&str; MEMBERS] = ["berlin", "paris", "arb"];
 pub(crate) struct Binaries {
     pub(crate) folder: PathBuf,
     pub(crate) arbitrator: PathBuf,
+    pub(crate) ticket: PathBuf,
 }
 
 /// A running formation; killed when dropped.
@@ -64,7 +65,7 @@ impl<'a> Interlock<'a> {
     /// Keys, one directory per member and the one configuration, as `ticket init` makes them.
     fn configure(&self, tickets: usize, timings: &Timings) -> Result<(), String> {
         let lease = format!("{}s", timings.lease.as_secs());
-        let mut init = Command::new(self.binaries.folder.join("ticket"));
+        let mut init = Command::new(&self.binaries.ticket);
         init.args(["init", "--cluster", "bench", "--local", "--lease", &lease])
             .args([
                 "--acquire-after",
@@ -118,8 +119,7 @@ impl<'a> Interlock<'a> {
     }
 
     fn client(&self, index: usize, words: &[&str]) -> Result<Option<Duration>, String> {
-        let program = self.binaries.folder.join("ticket");
-        let mut command = Command::new(&program);
+        let mut command = Command::new(&self.binaries.ticket);
         command
             .arg("--config")
             .arg(self.folder.join(NAMES[index]).join("interlock.toml"))

@@ -41,6 +41,9 @@ enum What {
         /// A statically linked arbitrator to weigh and to run; default: the one in `binaries`.
         #[arg(long)]
         arbitrator: Option<PathBuf>,
+        /// A statically linked `ticket` to grant with; default: the one in `binaries`.
+        #[arg(long)]
+        ticket: Option<PathBuf>,
         /// More grants, and failovers too (ten on each side, some minutes).
         #[arg(long)]
         full: bool,
@@ -94,7 +97,7 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    let (binaries, arbitrator, full, check) = match Arguments::parse().what {
+    let (plan, check) = match Arguments::parse().what {
         What::Transport => return said(transport::run().map(|text| (text, 0)), false),
         What::Scheduler(plan) => return said(scheduler::answer(&plan), true),
         What::Drive(words) => return said(drive::run(&words).map(|()| (String::new(), 0)), false),
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
             let plan = side_by_side::Plan {
                 binaries,
                 arbitrator: None,
+                ticket: None,
                 full: true,
             };
             let done = side_by_side::our_failovers(&plan, rounds);
@@ -127,14 +131,18 @@ fn main() -> ExitCode {
         What::Booth {
             binaries,
             arbitrator,
+            ticket,
             full,
             check,
-        } => (binaries, arbitrator, full, check),
-    };
-    let plan = side_by_side::Plan {
-        binaries,
-        arbitrator,
-        full,
+        } => {
+            let plan = side_by_side::Plan {
+                binaries,
+                arbitrator,
+                ticket,
+                full,
+            };
+            (plan, check)
+        }
     };
     match side_by_side::run(&plan) {
         Ok(report) => {

@@ -17,6 +17,7 @@ use crate::process::{resident_mb, voluntary_switches};
 pub(crate) struct Plan {
     pub(crate) binaries: Option<PathBuf>,
     pub(crate) arbitrator: Option<PathBuf>,
+    pub(crate) ticket: Option<PathBuf>,
     pub(crate) full: bool,
 }
 
@@ -52,11 +53,12 @@ fn begin(plan: &Plan) -> Result<(Binaries, PathBuf), String> {
     let beside = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = beside.parent().map(Path::to_path_buf).unwrap_or_default();
     let folder = plan.binaries.clone().unwrap_or(beside);
-    let arbitrator = plan
-        .arbitrator
-        .clone()
-        .unwrap_or_else(|| folder.join("arbitrator"));
-    let binaries = Binaries { folder, arbitrator };
+    let one = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| folder.join(name));
+    let binaries = Binaries {
+        arbitrator: one(&plan.arbitrator, "arbitrator"),
+        ticket: one(&plan.ticket, "ticket"),
+        folder,
+    };
     let scratch = std::env::temp_dir().join(format!("interlock-bench-{}", std::process::id()));
     prepare(&scratch)?;
     Ok((binaries, scratch))
