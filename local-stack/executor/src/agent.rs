@@ -9,11 +9,11 @@ use crate::collect::Left;
 /// An agent's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// `ocf` (others are not run yet).
+    /// `ocf`, `systemd`, `lsb`, `service`, `nagios`, `upstart` or `stonith`.
     pub class: String,
     /// For class `ocf`: the directory under the agents' path.
     pub provider: Option<String>,
-    /// The file's name.
+    /// The file's, unit's or fence agent's name.
     pub kind: String,
 }
 
@@ -36,6 +36,14 @@ pub enum Missing {
     /// A provider or type that would lead out of the agents' directories.
     #[error("{0} is not a name of an agent")]
     Name(String),
+    /// Another class's program is not there.
+    #[error("{agent} is not installed: there is no {}", .file.display())]
+    Program {
+        /// The agent.
+        agent: String,
+        /// What was looked for.
+        file: PathBuf,
+    },
     /// There is no such file.
     #[error("{agent} is not installed: no {provider}/{kind} under {searched}")]
     File {
@@ -51,7 +59,7 @@ pub enum Missing {
 }
 
 impl Agent {
-    /// The agent's file: the first under `directories` that exists.
+    /// An OCF agent's file: the first under `directories` that exists.
     ///
     /// # Errors
     /// [`Missing`]: the configuration or the node is at fault; nothing was run.
@@ -85,8 +93,14 @@ impl Agent {
     }
 }
 
+/// The prefix of parameters in an agent's environment.
+const PARAMETER: &str = "OCF_RESKEY_";
+
+/// The prefix of meta-attributes there.
+const META: &str = "OCF_RESKEY_CRM_meta_";
+
 /// One operation of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Operation {
     /// The resource's id.
     pub resource: String,
@@ -100,6 +114,46 @@ pub struct Operation {
     pub environment: Vec<(String, String)>,
     /// Find out what the agent leaves running; see [`crate::collect`].
     pub collect: bool,
+}
+
+impl Operation {
+    /// The resource's parameters, without meta-attributes.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().filter_map(|(name, value)| {
+            let parameter = name.strip_prefix(PARAMETER)?;
+            let own = !name.starts_with(META) && parameter != "crm_feature_set";
+            own.then_some((parameter, value.as_str()))
+        })
+    }
+
+    /// A meta-attribute of the operation, its name written with `_`.
+    pub fn meta(&self, name: &str) -> Option<&str> {
+        let found = self
+            .environment
+            .iter()
+            .find(|(known, value)| known.strip_prefix(META) == Some(name) && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// It only asks what runs, once.
+    pub fn is_probe(&self) -> bool {
+        self.action == "monitor" && matches!(self.meta("interval"), None | Some("0"))
+    }
+}
+
+/// Values of parameters may be secrets: only names are shown.
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(n, _)| n.as_str()).collect();
+        f.debug_struct("Operation")
+            .field("resource", &self.resource)
+            .field("agent", &self.agent)
+            .field("action", &self.action)
+            .field("timeout", &self.timeout)
+            .field("environment", &names)
+            .field("collect", &self.collect)
+            .finish()
+    }
 }
 
 /// How a run ended.

@@ -8,15 +8,23 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::process::{Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
 
 /// Names the file for the report; not passed on to the agent.
 pub(crate) const REPORT_VARIABLE: &str = "INTERLOCK_LEFT_REPORT";
+
+/// Names the network namespace to enter first; not passed on to the agent.
+pub(crate) const NAMESPACE_VARIABLE: &str = "INTERLOCK_NETWORK_NAMESPACE";
+
+/// Where `ip netns` keeps namespaces.
+const NAMESPACES: &str = "/run/netns";
 
 /// A process that an agent left running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,9 +35,10 @@ pub struct Left {
     pub start: u64,
 }
 
-/// The collecting process: runs `file action`, reports, and ends as the agent ended.
-pub fn main(file: &Path, action: &str) -> ExitCode {
-    match collect(file, action) {
+/// The collecting process: runs `file` with `arguments`, in the network namespace that its environment
+/// names, reports what is left, and ends as the agent ended.
+pub fn main(file: &Path, arguments: &[String]) -> ExitCode {
+    match collect(file, arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("ocf-exit-reason:{}: {error}", file.display());
@@ -38,12 +47,18 @@ pub fn main(file: &Path, action: &str) -> ExitCode {
     }
 }
 
-fn collect(file: &Path, action: &str) -> io::Result<u8> {
-    set_child_subreaper(Some(getpid()))?;
+fn collect(file: &Path, arguments: &[String]) -> io::Result<u8> {
+    if let Some(name) = std::env::var_os(NAMESPACE_VARIABLE) {
+        enter(&name.to_string_lossy())?;
+    }
     let report = std::env::var_os(REPORT_VARIABLE);
+    if report.is_some() {
+        set_child_subreaper(Some(getpid()))?;
+    }
     let child = Command::new(file)
-        .arg(action)
+        .args(arguments)
         .env_remove(REPORT_VARIABLE)
+        .env_remove(NAMESPACE_VARIABLE)
         .spawn()?;
     let status = loop {
         // Orphans that end meanwhile are reaped here too.
@@ -112,14 +127,39 @@ fn stat(pid: u32) -> Option<(String, u32, u64)> {
     ))
 }
 
-/// The command that collects: `collector collect FILE ACTION`, in place of `FILE ACTION`.
-pub(crate) fn command(collector: &Path, file: &Path, action: &str, report: &Path) -> Command {
+/// Enters a network namespace that `ip netns` knows.
+fn enter(name: &str) -> io::Result<()> {
+    let told = |what: &dyn std::fmt::Display| format!("network namespace {name}: {what}");
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        let text = told(&"not a name of one");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let at = |error: io::Error| io::Error::new(error.kind(), told(&error));
+    let file = fs::File::open(Path::new(NAMESPACES).join(name)).map_err(at)?;
+    let kind = LinkNameSpaceType::Network;
+    move_into_link_name_space(file.as_fd(), Some(kind)).map_err(|error| at(error.into()))
+}
+
+/// The command that runs an agent through the collecting process: `collector collect FILE ARGUMENTS`,
+/// in place of `FILE ARGUMENTS`.
+pub(crate) fn command(
+    collector: &Path,
+    file: &Path,
+    arguments: &[String],
+    report: Option<&Path>,
+    namespace: Option<&str>,
+) -> Command {
     let mut command = Command::new(collector);
     command
         .arg0("local-stack-collect")
         .arg("collect")
         .arg(file)
-        .arg(action);
-    command.env(REPORT_VARIABLE, report);
+        .args(arguments);
+    if let Some(report) = report {
+        command.env(REPORT_VARIABLE, report);
+    }
+    if let Some(namespace) = namespace {
+        command.env(NAMESPACE_VARIABLE, namespace);
+    }
     command
 }

@@ -1,5 +1,7 @@
 //! What an OCF agent finds in its environment.
 
+use std::path::Path;
+
 use crate::agent::Agent;
 
 /// Major and minor version of the resource agent interface that agents are told.
@@ -26,6 +28,26 @@ pub const NOT_INHERITED: [&str; 10] = [
     "LISTEN_FDNAMES",
     "INVOCATION_ID",
 ];
+
+/// Where a classic command finds this node's local stack.
+pub const SOCKET_VARIABLE: &str = "INTERLOCK_STACK_SOCKET";
+
+/// Where programs are when this program was told nothing.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The classic commands come from `tools`, whatever else is installed, and talk to `socket`: agents call
+/// them by their names, and by the directory in which the shell library believes them.
+pub fn commands(tools: &Path, socket: &Path, path: Option<&str>) -> Vec<(String, String)> {
+    let tools = tools.display().to_string();
+    let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH);
+    [
+        ("PATH", format!("{tools}:{path}")),
+        ("HA_SBIN_DIR", tools),
+        (SOCKET_VARIABLE, socket.display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
 
 /// The variables for one operation of an OCF agent. `attributes` are the action's, as the scheduler
 /// gives them: parameters under their own names, meta-attributes as `CRM_meta_*`.

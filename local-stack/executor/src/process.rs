@@ -9,15 +9,18 @@ use std::time::Duration;
 use rustix::fs::Access;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::agent::{Agent, Missing, Operation, Outcome, Status};
 use crate::capture::Capture;
+use crate::class::{self, Means, Places, Program, Said, systemd};
 use crate::collect::{self, Left};
+use crate::device::{self, DeviceCall};
 use crate::environment::{EXIT_REASON_PREFIX, NOT_INHERITED};
 use crate::orphans::{KILL_GRACE, Note};
 use crate::rc;
+use crate::secrets;
 
 /// How long an ended agent may stay before it is reported all the same: it sleeps in the kernel, and
 /// nobody can say when that ends.
@@ -29,6 +32,12 @@ const GROUP_POLL: Duration = Duration::from_millis(10);
 /// Starts that are tried while the agent's file is still open for writing somewhere (an upgrade in
 /// progress).
 const BUSY_TRIES: u32 = 20;
+
+/// Pause between two looks of a plugin that is not content yet.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The meta-attribute that names the network namespace in which a resource's agent is run.
+const NAMESPACE_META: &str = "network_namespace";
 
 /// Longest reason that is kept, in characters: it goes into the CIB.
 const REASON_CHARS_MAX: usize = 512;
@@ -42,9 +51,13 @@ pub struct Surroundings {
     pub notes: Option<PathBuf>,
     /// The program that runs [`crate::collect::main`] when its first argument is `collect`.
     pub collector: Option<PathBuf>,
+    /// Where agents of the other classes are.
+    pub places: Places,
+    /// Who does what resources of class `stonith` ask for.
+    pub devices: Option<mpsc::Sender<DeviceCall>>,
 }
 
-/// Runs an agent to its end.
+/// Runs an operation to its end, whatever its class.
 ///
 /// `cancel` ends it early: its process group gets SIGTERM, then SIGKILL. The result tells everything;
 /// nothing here is an error of the caller.
@@ -53,19 +66,66 @@ pub async fn run(
     around: &Surroundings,
     mut cancel: oneshot::Receiver<()>,
 ) -> Outcome {
-    let file = match operation.agent.find(&around.directories) {
-        Ok(file) => file,
+    let means = match class::means(operation, around) {
+        Ok(means) => means,
         Err(missing) => return not_installed(&missing),
     };
-    if let Err(error) = rustix::fs::access(&file, Access::EXEC_OK) {
-        return spawn_failed(&operation.agent, &file, &error.into());
+    let mut outcome = match means {
+        Means::Program(program) => run_program(operation, &program, around, &mut cancel).await,
+        Means::Watch(program) => watch(operation, &program, around, &mut cancel).await,
+        Means::Unit(unit) => systemd::run(operation, &unit, &around.places, &mut cancel).await,
+        Means::Device => device::run(operation, around, &mut cancel).await,
+        Means::Done(outcome) => outcome,
+    };
+    let secrets = secrets::of(operation.parameters());
+    outcome.exit_reason = secrets::redact(outcome.exit_reason, &secrets);
+    outcome
+}
+
+/// Runs a plugin until it is content, its time is over, or it is ended.
+async fn watch(
+    operation: &Operation,
+    program: &Program,
+    around: &Surroundings,
+    cancel: &mut oneshot::Receiver<()>,
+) -> Outcome {
+    let began = Instant::now();
+    let mut operation = operation.clone();
+    let whole = operation.timeout;
+    loop {
+        operation.timeout = whole.saturating_sub(began.elapsed());
+        let mut outcome = run_program(&operation, program, around, cancel).await;
+        outcome.exec_time = began.elapsed();
+        let again = outcome.status == Status::Complete && outcome.rc != rc::OK;
+        if !again || began.elapsed() + WATCH_PAUSE >= whole {
+            return outcome;
+        }
+        tokio::select! {
+            () = sleep(WATCH_PAUSE) => {}
+            _ = &mut *cancel => {
+                return Outcome::without_run(Status::Cancelled, rc::ERROR, "ended on request");
+            }
+        }
+    }
+}
+
+async fn run_program(
+    operation: &Operation,
+    program: &Program,
+    around: &Surroundings,
+    cancel: &mut oneshot::Receiver<()>,
+) -> Outcome {
+    let file = &program.file;
+    if let Err(error) = rustix::fs::access(file, Access::EXEC_OK) {
+        return spawn_failed(&operation.agent, file, &error.into());
     }
     let report = Report::place(operation, around);
     let began = Instant::now();
-    let (mut child, mut stdout, mut stderr) = match spawn(operation, &file, around, &report).await {
-        Ok(spawned) => spawned,
-        Err(error) => return spawn_failed(&operation.agent, &file, &error),
-    };
+    let (mut child, mut stdout, mut stderr) =
+        match spawn(operation, program, around, report.as_ref()).await {
+            Ok(spawned) => spawned,
+            Err(error) => return spawn_failed(&operation.agent, file, &error),
+        };
     let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
     let _note = around
         .notes
@@ -79,7 +139,7 @@ pub async fn run(
             status = child.wait() => break Ended::Exited(status),
             () = stdout.read_some() => {}
             () = stderr.read_some() => {}
-            _ = &mut cancel => break Ended::Cancelled,
+            _ = &mut *cancel => break Ended::Cancelled,
             () = sleep_until(until) => break Ended::Late,
         }
     };
@@ -89,22 +149,16 @@ pub async fn run(
     };
     stdout.drain();
     stderr.drain();
-    let words = exit_reason(&stderr.text());
-    let mut outcome = match ended {
-        Ended::Exited(Ok(status)) => exited(status),
-        Ended::Exited(Err(error)) => Outcome::without_run(
-            Status::Error,
-            rc::ERROR,
-            format!("its end was not seen: {error}"),
-        ),
-        Ended::Late => {
-            let limit = operation.timeout.as_millis();
-            let what = format!("{} did not end within {limit} ms", operation.action);
-            Outcome::without_run(Status::Timeout, rc::ERROR, what)
-        }
-        Ended::Cancelled => Outcome::without_run(Status::Cancelled, rc::ERROR, "ended on request"),
-    };
-    if let Some(words) = words {
+    let (printed, complaints) = (stdout.text(), stderr.text());
+    let mut outcome = ended.outcome(operation);
+    if outcome.status == Status::Complete {
+        let said = Said {
+            stdout: &printed,
+            stderr: &complaints,
+        };
+        outcome.rc = (program.meaning)(&operation.action, outcome.rc, &said);
+    }
+    if let Some(words) = exit_reason(&complaints, program.ocf) {
         outcome.exit_reason = words;
     }
     if forced == Some(false) {
@@ -113,7 +167,7 @@ pub async fn run(
             .push_str("; its processes cannot be killed");
     }
     outcome.left = report.and_then(Report::read);
-    outcome.output = stdout.text();
+    outcome.output = printed;
     outcome.exec_time = began.elapsed();
     outcome
 }
@@ -122,6 +176,27 @@ enum Ended {
     Exited(io::Result<ExitStatus>),
     Late,
     Cancelled,
+}
+
+impl Ended {
+    fn outcome(self, operation: &Operation) -> Outcome {
+        match self {
+            Self::Exited(Ok(status)) => exited(status),
+            Self::Exited(Err(error)) => Outcome::without_run(
+                Status::Error,
+                rc::ERROR,
+                format!("its end was not seen: {error}"),
+            ),
+            Self::Late => {
+                let limit = operation.timeout.as_millis();
+                let what = format!("{} did not end within {limit} ms", operation.action);
+                Outcome::without_run(Status::Timeout, rc::ERROR, what)
+            }
+            Self::Cancelled => {
+                Outcome::without_run(Status::Cancelled, rc::ERROR, "ended on request")
+            }
+        }
+    }
 }
 
 /// Where a collecting process writes what was left.
@@ -151,23 +226,35 @@ impl Report {
 
 async fn spawn(
     operation: &Operation,
-    file: &Path,
+    program: &Program,
     around: &Surroundings,
-    report: &Option<Report>,
+    report: Option<&Report>,
 ) -> io::Result<(Child, Capture, Capture)> {
+    let namespace = operation.meta(NAMESPACE_META);
     let mut tries = 0;
     loop {
         let (stdout, to_stdout) = io::pipe()?;
         let (stderr, to_stderr) = io::pipe()?;
         // Every descriptor of this program is close-on-exec; the standard library resets SIGPIPE and
         // the signal mask of a child.
-        let mut command = Command::from(match (&around.collector, report) {
-            (Some(collector), Some(report)) => {
-                collect::command(collector, file, &operation.action, &report.0)
+        let mut command = Command::from(match &around.collector {
+            Some(collector) if report.is_some() || namespace.is_some() => {
+                let report = report.map(|report| report.0.as_path());
+                collect::command(
+                    collector,
+                    &program.file,
+                    &program.arguments,
+                    report,
+                    namespace,
+                )
+            }
+            None if namespace.is_some() => {
+                let text = "nothing here enters a network namespace";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             _ => {
-                let mut command = std::process::Command::new(file);
-                command.arg(&operation.action);
+                let mut command = std::process::Command::new(&program.file);
+                command.args(&program.arguments);
                 command
             }
         });
@@ -180,10 +267,12 @@ async fn spawn(
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
+        // Only OCF agents know what these mean; the guard's marker is everybody's.
+        let meant = |name: &str| program.ocf || !name.starts_with("OCF_");
+        let variables = operation.environment.iter();
         command.envs(
-            operation
-                .environment
-                .iter()
+            variables
+                .filter(|(name, _)| meant(name))
                 .map(|(name, value)| (name, value)),
         );
         match command.spawn() {
@@ -299,12 +388,15 @@ fn spawn_failed(agent: &Agent, file: &Path, error: &io::Error) -> Outcome {
     }
 }
 
-/// The last line with the prefix; whatever else an agent prints is its own business.
-fn exit_reason(stderr: &str) -> Option<String> {
-    let line = stderr
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix(EXIT_REASON_PREFIX))?;
+/// The last line with the prefix; whatever else an OCF agent prints is its own business. Programs that
+/// do not know the prefix say it with their last line.
+fn exit_reason(stderr: &str, ocf: bool) -> Option<String> {
+    let mut lines = stderr.lines().rev();
+    let line = if ocf {
+        lines.find_map(|line| line.strip_prefix(EXIT_REASON_PREFIX))?
+    } else {
+        lines.find(|line| !line.trim().is_empty())?
+    };
     Some(line.trim().chars().take(REASON_CHARS_MAX).collect())
 }
 

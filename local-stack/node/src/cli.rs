@@ -56,8 +56,9 @@ enum Verb {
     Collect {
         /// The agent's file.
         file: PathBuf,
-        /// Its action.
-        action: String,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
 }
 
@@ -188,7 +189,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Daemon(arguments) => return run_daemon(arguments),
         Verb::Explain(arguments) => return explain::run(&arguments),
         Verb::Messaging(verb) => return messaging::main(verb),
-        Verb::Collect { file, action } => return executor::collect::main(&file, &action),
+        Verb::Collect { file, arguments } => return executor::collect::main(&file, &arguments),
         Verb::Status(place) => (place, Do::Status),
         Verb::Shutdown(place) => (place, Do::Shutdown),
         Verb::Cib(CibVerb::Query { place, scope }) => (place, Do::CibQuery { scope }),

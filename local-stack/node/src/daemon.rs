@@ -108,6 +108,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
             notes: Some(state.notes()),
             // This very program, even when its file was replaced by an upgrade meanwhile.
             collector: Some(PathBuf::from("/proc/self/exe")),
+            ..Surroundings::default()
         },
         parallel: options.parallel,
     });

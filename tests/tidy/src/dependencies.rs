@@ -8,13 +8,14 @@ use std::process::Command;
 pub type Edge = (String, String);
 
 /// Crates without I/O; they may use each other and the listed libraries, nothing else.
-const SANS_IO: [&str; 7] = [
+const SANS_IO: [&str; 8] = [
     "ticket-protocol",
     "quorum-device",
     "weakened-protocol",
     "cib",
     "scheduler",
     "controller",
+    "fencer",
     "membership",
 ];
 
@@ -48,11 +49,12 @@ const TICKET_PART: [&str; 9] = [
 const SHARED: [&str; 2] = ["link", "quorum-device"];
 
 /// The crates of the local stack: they never use the ticket part, but for what is shared.
-const LOCAL_STACK: [&str; 11] = [
+const LOCAL_STACK: [&str; 12] = [
     "tools",
     "cib",
     "controller",
     "executor",
+    "fencer",
     "guard",
     "local-stack",
     "membership",
