@@ -108,7 +108,10 @@ impl Daemon {
             let Some(agent) = agent.and_then(|resource| parse_agent(&resource.agent)) else {
                 continue;
             };
-            if let Err(missing) = agent.find(&self.options.agents) {
+            // Where agents of the other classes are is found out when they are run.
+            if agent.class == "ocf"
+                && let Err(missing) = agent.find(&self.options.agents)
+            {
                 able = false;
                 problems.push(missing.to_string());
             }
