@@ -163,3 +163,23 @@ pub fn parse_time(text: &str) -> Option<i64> {
 pub fn time_text(time: i64) -> String {
     dates::text(time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::with_deep_stack;
+
+    #[test]
+    fn a_deep_stack_is_made_once() {
+        let here = || std::thread::current().id();
+        let outside = here();
+        let (outer, inner) = with_deep_stack(|| (here(), with_deep_stack(here)));
+        assert_ne!(outside, outer);
+        assert_eq!(outer, inner);
+    }
+
+    #[test]
+    #[should_panic(expected = "as it was")]
+    fn a_panic_comes_through() {
+        with_deep_stack(|| panic!("as it was"));
+    }
+}
