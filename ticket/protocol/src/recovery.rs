@@ -8,6 +8,22 @@
 //!                     voting members, this one not counted, has told its registers--> voting
 //! ```
 //!
+//! A disk that was rolled back looks good to its own member. Three things find it out, each of them
+//! because a run of the simulator showed that the others were not enough:
+//!
+//! * a peer has seen this life further than it has come. It says so with every datagram, not only
+//!   once: what it said may be lost while it is still heard (seed 1161687269). And that life is
+//!   over for it from then on: a member that dies again before it has written that it begins anew
+//!   would catch up with its write counter by restarting (seed 2000004063);
+//! * this member hears of a proposal of its own that its own acceptor does not know. It stores what
+//!   it proposes first, so it has forgotten it (seed 1161687269). What an earlier life proposed is
+//!   no such sign: where the registers are read back, the ballots up to which that holds are noted;
+//! * its guard knows a later term.
+//!
+//! Until one of them can have spoken, a restarted holder tells its cluster nothing that its old
+//! memory alone says: no hold is agreed (seed 1161709088), and no manual ticket is claimed where
+//! something newer was heard of (seed 1161730165).
+//!
 //! The wait also outlasts every round that was under way when the memory was lost, so that the
 //! registers read after it contain whatever the lost memory helped to decide.
 

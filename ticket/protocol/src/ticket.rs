@@ -131,7 +131,10 @@ pub(crate) fn place(value: Option<&Value>) -> (Term, PhaseKind) {
     })
 }
 
-/// A ballot of ours that a majority follows.
+/// A ballot of ours that a majority follows. It outlives a release: whoever had the ticket last gets
+/// it back in one round. That is as safe as a holder's next value: the value that it is made from is
+/// the last one chosen unless a majority has promised a higher ballot, and then none accepts; terms,
+/// obligations, restarts and holds are judged where it is accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Lead {
     pub(crate) ballot: Ballot,
