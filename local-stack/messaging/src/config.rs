@@ -21,6 +21,7 @@
 //!
 //! [quorum]
 //! wait-for-all = true
+//! device = { cluster = "geo", arbitrator = "arb", address = "a.example:9929", pki = "/etc/interlock/geo" }
 //! ```
 //! A key that is not known is an error. Every node can read the same file; only `node` differs.
 
@@ -166,6 +167,24 @@ pub struct QuorumTable {
     pub last_man_standing: bool,
     /// After this long.
     pub last_man_standing_window_ms: Option<u64>,
+    /// A quorum device, with one vote.
+    pub device: Option<DeviceTable>,
+}
+
+/// An arbitrator of the geo cluster that is quorum device for this site: `[device.SITE]` in its
+/// `interlock.toml` names these nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DeviceTable {
+    /// The geo cluster's name.
+    pub cluster: String,
+    /// The arbitrator's name there.
+    pub arbitrator: String,
+    /// Where it is, as `HOST:PORT`.
+    pub address: String,
+    /// Directory of this node's certificate of the geo cluster, of role `node`: ca.crt, NAME.crt,
+    /// NAME.key.
+    pub pki: PathBuf,
 }
 
 fn default_pki() -> PathBuf {
@@ -357,7 +376,7 @@ impl Config {
                 .quorum
                 .last_man_standing
                 .then(|| Duration::from_millis(window)),
-            device_votes: 0,
+            device_votes: u32::from(self.quorum.device.is_some()),
         }
     }
 }
@@ -412,5 +431,16 @@ mod tests {
         assert!(faults(&two).contains("1 addresses for 2 networks"));
         let tie = format!("{GOOD}[quorum]\ntwo-node = true\nauto-tie-breaker = true\n");
         assert!(faults(&tie).contains("exclude each other"));
+        let device =
+            "device = { cluster = \"geo\", arbitrator = \"arb\", address = \"a:1\", pki = \"/x\" }";
+        let two = format!("{GOOD}[quorum]\ntwo-node = true\n{device}\n");
+        assert!(faults(&two).contains("exclude each other"));
+        let good = Config::parse(&format!("{GOOD}[quorum]\n{device}\n"), "m.toml", None).unwrap();
+        assert_eq!(good.quorum().device_votes, 1);
+        let typo = faults(&format!(
+            "{GOOD}[quorum]\n{}\n",
+            device.replace("pki", "pkl")
+        ));
+        assert!(typo.contains("pkl"), "{typo}");
     }
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::Config;
+use crate::device::{self, DeviceLink};
 use crate::disk::{self, Disk};
 use crate::engine::{Ending, Engine, Parts};
 use crate::keys::{Keys, Settings, Teller};
@@ -128,11 +129,10 @@ impl Daemon {
             round: 0,
         });
         let settings = Arc::new(settings);
-        let keys = start_keys(told, teller, end)?;
-        let mut incarnation = [0; 8];
-        SystemRandom::new()
-            .fill(&mut incarnation)
-            .map_err(|_| StartError::Link("the system gives no random numbers".to_owned()))?;
+        let incarnation = random()?;
+        let device = device::halves(&config, me, incarnation);
+        let (device, device_link) = device.unzip();
+        let keys = start_keys(told, teller, device_link, end)?;
         let disk = Disk::start(&config.state, wake.clone())?;
         let socket = config.socket.clone();
         let mut engine = Engine::new(Parts {
@@ -142,13 +142,14 @@ impl Daemon {
             list,
             settings: Arc::clone(&settings),
             me,
-            incarnation: u64::from_be_bytes(incarnation),
+            incarnation,
             transport,
             listener,
             keys: news,
             wake,
             disk,
             limits,
+            device,
         })?;
         let engine = std::thread::Builder::new()
             .name("messaging".to_owned())
@@ -257,10 +258,20 @@ async fn signalled() {
     }
 }
 
+/// A number that no process of this node has had.
+fn random() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| StartError::Link("the system gives no random numbers".to_owned()))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
 /// Starts the thread of the links, and waits until they are bound.
 fn start_keys(
     settings: watch::Receiver<Settings>,
     teller: Teller,
+    device: Option<DeviceLink>,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
     let (tell, bound) = channel();
@@ -271,7 +282,14 @@ fn start_keys(
         .name("keys".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                match Keys::bind(settings, teller).await {
+                let bound = async {
+                    if let Some(half) = device {
+                        let config = settings.borrow().config.clone();
+                        device::serve(&config, teller.clone(), half).await?;
+                    }
+                    Keys::bind(settings, teller).await
+                };
+                match bound.await {
                     Ok(keys) => {
                         // The starter waits for this; if it has gone, the end comes at once.
                         let _ = tell.send(Ok(()));

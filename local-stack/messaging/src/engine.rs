@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::clients::{Conn, LEFT, OF_GROUPS, OF_NODES, OF_STORE, TO_GROUP, Wish, group_of};
 use crate::config::Config;
+use crate::device::DeviceVote;
 use crate::disk::Disk;
 use crate::keys::{KeyEvent, Settings};
 use crate::nodes;
@@ -89,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) disk: Disk,
     pub(crate) store: Store,
     pub(crate) limits: Vec<String>,
+    pub(crate) device: Option<DeviceVote>,
 }
 
 /// The daemon's state.
@@ -99,6 +101,7 @@ pub(crate) struct Engine {
     pub(crate) groups: Groups,
     pub(crate) quorum: Quorum,
     pub(crate) quorum_state: QuorumState,
+    pub(crate) device: Option<DeviceVote>,
     pub(crate) transport: Transport,
     pub(crate) store: Store,
     pub(crate) limits: Vec<String>,
@@ -154,6 +157,7 @@ impl Engine {
             disk,
             store,
             limits,
+            device,
         } = parts;
         let mut core = config.core(me);
         core.chunk_bytes = Transport::chunk_bytes(&config);
@@ -169,6 +173,7 @@ impl Engine {
             groups: Groups::new(me),
             quorum,
             quorum_state,
+            device,
             transport,
             store,
             limits,
@@ -214,6 +219,7 @@ impl Engine {
                 break ending;
             }
         };
+        self.device_release(now());
         let why = match ending {
             Ending::Told => "the daemon ends",
             Ending::Moved => "this node's addresses have changed: the daemon starts again",
@@ -249,6 +255,7 @@ impl Engine {
         let timers = [
             self.node.next_timeout(),
             self.quorum.next_timeout(),
+            self.device.as_ref().and_then(DeviceVote::next_timeout),
             Some(self.looked.after(Duration::from_secs(1))),
         ];
         let due = timers.into_iter().flatten().min().unwrap_or(now);
@@ -278,6 +285,8 @@ impl Engine {
     fn turn(&mut self, ready: &[(u64, epoll::EventFlags)]) -> bool {
         let now = now();
         let mut more = false;
+        // First: a vote that ended while we slept is not shown to anybody.
+        self.device_look(now);
         for (number, flags) in ready {
             match *number {
                 WAKE => self.woken(now),
@@ -334,8 +343,15 @@ impl Engine {
         // Only that it is read: the queues say what there is.
         let _ = rustix::io::read(&*self.wake, &mut count);
         while let Ok(event) = self.keys.try_recv() {
-            if matches!(event, KeyEvent::Stop) {
-                self.ending.get_or_insert(Ending::Told);
+            match event {
+                KeyEvent::Device(answer) => {
+                    self.device_says(now, answer);
+                    continue;
+                }
+                KeyEvent::Stop => {
+                    self.ending.get_or_insert(Ending::Told);
+                }
+                _ => {}
             }
             self.transport.key(event);
         }
@@ -520,7 +536,8 @@ impl Engine {
                     view: name,
                     members,
                 });
-                let state = self.quorum.update(now, &view.members, false);
+                let vote = self.device_view(now, &view.members);
+                let state = self.quorum.update(now, &view.members, vote);
                 self.unlisted = view.members.clone();
                 self.note_quorum(state.clone());
                 self.groups.handle_view(&view.members);

@@ -63,6 +63,8 @@ pub(crate) enum KeyEvent {
     Note { text: String },
     /// Certificate and peers were read again; or not, and why.
     Reloaded { trouble: Option<String> },
+    /// The quorum device is connected, or answers.
+    Device(Option<quorum_device::Answer>),
     /// The process was told to end.
     Stop,
 }

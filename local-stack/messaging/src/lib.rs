@@ -29,6 +29,7 @@ mod changes;
 mod clients;
 mod config;
 mod daemon;
+mod device;
 mod disk;
 mod engine;
 mod frame;
@@ -43,8 +44,8 @@ mod transport;
 mod wire;
 
 pub use config::{
-    Config, ConfigError, DEFAULT_PORT, NETWORKS_MAX, NODES_MAX, Network, NodeConfig, Preset,
-    QuorumTable, ROLE,
+    Config, ConfigError, DEFAULT_PORT, DeviceTable, NETWORKS_MAX, NODES_MAX, Network, NodeConfig,
+    Preset, QuorumTable, ROLE,
 };
 pub use daemon::{Daemon, StartError, run};
 pub use path::Mode;

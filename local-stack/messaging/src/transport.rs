@@ -195,7 +195,7 @@ impl Transport {
                 }
                 self.trouble = trouble;
             }
-            KeyEvent::Stop => {}
+            KeyEvent::Device(_) | KeyEvent::Stop => {}
         }
     }
 

@@ -137,7 +137,24 @@ pub(crate) fn certify(
     validity: Duration,
     pki: &Path,
 ) -> Result<(), Failure> {
-    let identity = Identity::new(cluster, member.role.name(), &member.name)
+    certify_as(
+        ca,
+        cluster,
+        (member.role.name(), &member.name),
+        validity,
+        pki,
+    )
+}
+
+/// The same for anybody with a role and a name.
+pub(crate) fn certify_as(
+    ca: &Ca,
+    cluster: &str,
+    (role, name): (&str, &str),
+    validity: Duration,
+    pki: &Path,
+) -> Result<(), Failure> {
+    let identity = Identity::new(cluster, role, name)
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     let issued = ca.issue(&identity, validity).map_err(ca_failure)?;
     issued.save(pki).map_err(ca_failure)?;

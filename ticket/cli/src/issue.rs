@@ -22,6 +22,10 @@ pub(crate) fn issue(out: &Output, args: &Issue) -> Result<Code, Stop> {
     };
     let config = load_with(&shared_path, options).map_err(Stop::Findings)?;
     let Some(member) = config.find_member(&args.member) else {
+        let mut nodes = config.devices.iter().flat_map(|device| &device.nodes);
+        if nodes.any(|(name, _)| *name == args.member) {
+            return issue_node(out, args, &config.cluster.name);
+        }
         let names: Vec<&str> = config.members.iter().map(|it| it.name.as_str()).collect();
         return Err(no_such("member", &args.member, &names).into());
     };
@@ -66,6 +70,44 @@ pub(crate) fn issue(out: &Output, args: &Issue) -> Result<Code, Stop> {
     report(out, member, &layout.pki(&directory));
     Ok(Code::Done)
 }
+
+/// A certificate for a site's node that asks the arbitrator, its quorum device, for a vote.
+fn issue_node(out: &Output, args: &Issue, cluster: &str) -> Result<Code, Stop> {
+    let ca = Ca::load(&args.dir.join(CA)).map_err(ca_failure)?;
+    let (name, pki) = (&args.member, args.dir.join(&args.member));
+    if args.renew {
+        for file in [certificate_file(name), key_file(name)] {
+            // Not there: nothing to replace.
+            let _ = fs::remove_file(pki.join(file));
+        }
+    }
+    if !pki.exists() {
+        bundle::make_directory(&pki)?;
+    }
+    let validity = args.validity.unwrap_or(MEMBER_VALIDITY);
+    bundle::certify_as(&ca, cluster, (NODE, name), validity, &pki)?;
+    let (certificate, key) = (pki.join(certificate_file(name)), pki.join(key_file(name)));
+    if out.json {
+        out.print_json(json!({
+            "result": "done",
+            "member": name,
+            "role": NODE,
+            "certificate": certificate,
+            "key": key,
+        }));
+        return Ok(Code::Done);
+    }
+    out.print(&format!(
+        "node {name} has {} and {}\n  copy the directory to the node, and name it as pki of device in \
+         its messaging.toml\n",
+        certificate.display(),
+        key.display()
+    ));
+    Ok(Code::Done)
+}
+
+/// The role of such a node.
+const NODE: &str = "node";
 
 /// New files beside the old ones, then in their places.
 fn replace(

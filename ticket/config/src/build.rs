@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::check::{self, NameKind, TicketPlaces};
+use crate::device;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files::SourceFile;
 use crate::raw::{self, Raw, RawCluster, RawManager, RawMember, RawPaths, RawTicket};
@@ -94,12 +95,15 @@ fn assemble(reader: &mut Reader<'_>, main: &Path, raw: &Raw) -> Config {
         check::timing(reader, &cluster, ticket, &places(one));
     }
     tickets.sort_by(|a, b| a.name.cmp(&b.name));
+    let devices = raw.devices.iter().map(|one| device::device(reader, one));
+    let devices = devices.collect();
     let base = main.parent().unwrap_or_else(|| Path::new(""));
     Config {
         cluster,
         member: None,
         members,
         tickets,
+        devices,
         paths: paths(reader, &raw.paths, base),
         cluster_manager: manager(reader, &raw.manager, base),
         files: reader.files.iter().map(|file| file.path.clone()).collect(),
@@ -132,6 +136,7 @@ fn whole(reader: &mut Reader<'_>, config: &Config, raw: &Raw) {
             check::prefer(reader, config, &prefer.value);
         }
     }
+    device::beside(reader, config, &raw.devices);
     let run = raw.paths.run.as_ref().map(|run| &run.at);
     check::sockets(reader, &config.paths, config, run);
 }

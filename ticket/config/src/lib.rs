@@ -22,6 +22,10 @@
 //! acquire-after = "20s"
 //! stop-budget = "15s"
 //! prefer = ["berlin", "paris"]
+//!
+//! [device.berlin]              # the arbitrator is quorum device of that site's nodes
+//! nodes = ["b1=1", "b2=2"]     # names and numbers as in their messaging.toml
+//! lease = "2s"
 //! ```
 //!
 //! Keys are in kebab-case; a key that is not known is an error, because one that is silently
@@ -33,6 +37,7 @@
 mod address;
 mod build;
 mod check;
+mod device;
 mod diagnostic;
 pub mod duration;
 mod files;
@@ -46,6 +51,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::{Address, DEFAULT_PORT};
+pub use device::DeviceSite;
 pub use diagnostic::{Diagnostic, Severity};
 pub use suggest::closest;
 pub use timings::{GUARD_MARGIN, Timings};
@@ -78,6 +84,8 @@ pub struct Config {
     pub members: Vec<Member>,
     /// All tickets, in order of the name.
     pub tickets: Vec<Ticket>,
+    /// Nodes of sites for which the arbitrator is quorum device, as written.
+    pub devices: Vec<DeviceSite>,
     /// Where files are.
     pub paths: Paths,
     /// What a site agent drives.

@@ -8,7 +8,14 @@ use crate::files::SourceFile;
 use crate::reader::{Aliases, At, Put, Reader, Section, echo};
 
 /// Keys of the top level.
-const TOP: [&str; 5] = ["cluster", "cluster-manager", "member", "paths", "ticket"];
+const TOP: [&str; 6] = [
+    "cluster",
+    "cluster-manager",
+    "device",
+    "member",
+    "paths",
+    "ticket",
+];
 const TOP_ALIASES: Aliases = &[
     ("site", "write [member.NAME] with role = \"site\""),
     ("sites", "write [member.NAME] with role = \"site\""),
@@ -70,6 +77,8 @@ const TICKET_ALIASES: Aliases = &[
     ("sites", "write prefer = [\"SITE\", ...]"),
 ];
 
+const DEVICE: [&str; 3] = ["nodes", "lease", "prefer"];
+
 const PATHS: [&str; 3] = ["pki", "state", "run"];
 const MANAGER: [&str; 5] = ["kind", "socket", "guard", "command", "timeout"];
 
@@ -104,6 +113,14 @@ pub(crate) struct RawTicket {
     pub(crate) loss_policy: Option<Put<String>>,
 }
 
+/// `[device.SITE]`.
+pub(crate) struct RawDevice {
+    pub(crate) site: Put<String>,
+    pub(crate) nodes: Option<Put<Vec<Put<String>>>>,
+    pub(crate) lease: Option<Put<Duration>>,
+    pub(crate) prefer: Option<Put<String>>,
+}
+
 /// `[paths]`.
 #[derive(Default)]
 pub(crate) struct RawPaths {
@@ -129,6 +146,7 @@ pub(crate) struct Raw {
     pub(crate) cluster: RawCluster,
     pub(crate) members: Vec<RawMember>,
     pub(crate) tickets: Vec<RawTicket>,
+    pub(crate) devices: Vec<RawDevice>,
     pub(crate) paths: RawPaths,
     pub(crate) manager: RawManager,
 }
@@ -246,6 +264,7 @@ fn read_file(reader: &mut Reader<'_>, file: usize, document: &DeTable<'_>, raw: 
         let DeValue::Table(table) = value.get_ref() else {
             let form = match name {
                 "member" | "ticket" => format!("[{name}.NAME]"),
+                "device" => "[device.SITE]".to_owned(),
                 _ => format!("[{name}]"),
             };
             let hint = match name {
@@ -264,6 +283,7 @@ fn read_file(reader: &mut Reader<'_>, file: usize, document: &DeTable<'_>, raw: 
             "cluster" => read_cluster(reader, &section, &mut raw.cluster),
             "member" => read_members(reader, &section, raw),
             "ticket" => read_tickets(reader, &section, raw),
+            "device" => read_devices(reader, &section, raw),
             "paths" => read_paths(reader, &section, &mut raw.paths),
             _ => read_manager(reader, &section, at, &mut raw.manager),
         }
@@ -329,6 +349,19 @@ fn read_tickets(reader: &mut Reader<'_>, section: &Section<'_>, raw: &mut Raw) {
             stop_budget: reader.duration(&section, "stop-budget"),
             prefer: reader.texts(&section, "prefer"),
             loss_policy: reader.text(&section, "loss-policy"),
+        });
+    }
+}
+
+fn read_devices(reader: &mut Reader<'_>, section: &Section<'_>, raw: &mut Raw) {
+    let example = "[device.SITE] with nodes below it";
+    for (site, section) in reader.tables(section, example) {
+        reader.only(&section, &DEVICE, &[]);
+        raw.devices.push(RawDevice {
+            site,
+            nodes: reader.texts(&section, "nodes"),
+            lease: reader.duration(&section, "lease"),
+            prefer: reader.text(&section, "prefer"),
         });
     }
 }

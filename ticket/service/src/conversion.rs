@@ -8,6 +8,10 @@ use ticket_protocol::{MemberId, Rules};
 /// `weaken` goes without: the canary that shows that a test can see a violation.
 pub const WEAKEN_VARIABLE: &str = "INTERLOCK_WEAKEN";
 
+/// The role, in its certificate of this cluster, of a site's node that asks for the quorum device's
+/// vote.
+pub(crate) const NODE_ROLE: &str = "node";
+
 /// Members by number and by name. A member's number is its place in the configuration's order.
 #[derive(Debug, Clone)]
 pub(crate) struct Roster {
@@ -153,12 +157,25 @@ pub(crate) fn credentials(config: &Config, me: &Member) -> Result<Credentials, C
 /// What the link is told.
 pub(crate) fn link(config: &Config, me: &Member, credentials: Credentials) -> LinkConfig {
     let others = config.members.iter().filter(|it| it.name != me.name);
+    // Nodes that ask for the quorum device's vote dial the arbitrator; a site has nothing for them.
+    let devices = config
+        .devices
+        .iter()
+        .filter(|_| me.role == Role::Arbitrator);
+    let nodes = devices
+        .flat_map(|device| &device.nodes)
+        .map(|(name, _)| Peer {
+            name: name.clone(),
+            role: NODE_ROLE.to_owned(),
+            addresses: Vec::new(),
+        });
     let peers = others
         .map(|member| Peer {
             name: member.name.clone(),
             role: member.role.name().to_owned(),
             addresses: member.addresses.iter().map(ToString::to_string).collect(),
         })
+        .chain(nodes)
         .collect();
     LinkConfig::new(credentials, me.listen.clone(), peers)
 }

@@ -34,6 +34,7 @@ use crate::contact::Contacts;
 use crate::control::{Asked, Control};
 use crate::conversion::Roster;
 use crate::desk::{self, Desk, Taken};
+use crate::device::Device;
 use crate::disk::Disk;
 use crate::manager::Manager;
 use crate::pause::{Noticed, PauseWatch, Readings};
@@ -84,6 +85,8 @@ pub(crate) struct EventLoop {
     pub(crate) desk: Desk,
     pub(crate) watch: Watch,
     pub(crate) contacts: Contacts,
+    /// The quorum device, if sites have one here.
+    pub(crate) device: Option<Device>,
     pub(crate) alarms: BTreeMap<(String, String), (Time, String)>,
     /// Why the loop has to end after this turn.
     pub(crate) ended: Option<Ended>,
@@ -312,7 +315,10 @@ impl EventLoop {
                         tracing::debug!(%from, %error, "a message was not understood");
                     }
                 },
-                None => tracing::debug!(%from, "a message of nobody we know"),
+                None => match &self.device {
+                    Some(device) => device.handle(from, bytes),
+                    None => tracing::debug!(%from, "a message of nobody we know"),
+                },
             },
             link::Event::Up { peer, .. } => {
                 if let Some(member) = self.roster.number(peer) {

@@ -8,6 +8,7 @@
 //!   disk        durable state: at once to a fast disk, on a thread of its own to a slow one
 //!   cluster     the site's cluster manager as the loop sees it (backends: crate site-agent)
 //!   control     the control socket, a task a client; desk and watch: commands and events
+//!   device      the arbitrator as quorum device of sites: beside the protocol, never part of it
 //!   reload      SIGHUP; manager: what systemd is told
 //!  conversion   interlock.toml in the protocol's and the link's words
 //!  answer, happening, view    the protocol's words in those of the control socket
@@ -23,6 +24,7 @@ mod contact;
 mod control;
 mod conversion;
 mod desk;
+mod device;
 mod disk;
 mod event_loop;
 mod happening;

@@ -81,6 +81,8 @@ fn needs_restart(old: &Config, new: &Config) -> Result<Option<&'static str>, Str
         Some("the cluster's name, members, tickets or timings")
     } else if old.cluster_manager != new.cluster_manager {
         Some("[cluster-manager]")
+    } else if old.devices != new.devices {
+        Some("[device]")
     } else if old.paths.state != new.paths.state || old.paths.run != new.paths.run {
         Some("[paths] state or run")
     } else if listen(old) != listen(new) {

@@ -20,6 +20,7 @@ use crate::contact::Contacts;
 use crate::control::Control;
 use crate::conversion::{self, Roster};
 use crate::desk::Desk;
+use crate::device::Device;
 use crate::disk::{Disk, Found};
 use crate::event_loop::{Ended, EventLoop, Signals};
 use crate::manager::Manager;
@@ -204,6 +205,7 @@ async fn prepare(
     let cluster = (daemon.cluster)(&config, clock, reports).map_err(Failure::Setting)?;
     let settings = conversion::link(&config, &me, credentials);
     let (link, members) = Link::bind(settings).await?;
+    let device = quorum_device(&config, me.role, clock, &link)?;
     let socket = config.paths.control_socket(&me.name);
     let control = bind_control(&socket)?;
     let alarm = Alarm::new(clock).map_err(Failure::system("no timer"))?;
@@ -233,6 +235,7 @@ async fn prepare(
         desk: Desk::default(),
         watch: Watch::default(),
         contacts: Contacts::default(),
+        device,
         alarms: BTreeMap::new(),
         ended: None,
         stale_status: true,
@@ -252,6 +255,20 @@ fn open_disk(config: &Config, me: &str, first_start: bool) -> Result<(Disk, Foun
     let high_water = config.paths.run.join(format!("{me}.written"));
     make_folder(&config.paths.run)?;
     Disk::open(&config.paths.state, mark, first_start, high_water).map_err(Failure::Store)
+}
+
+/// An arbitrator of which the configuration says so is quorum device as well.
+fn quorum_device(
+    config: &Config,
+    role: Role,
+    clock: Clock,
+    link: &Link,
+) -> Result<Option<Device>, Failure> {
+    if role != Role::Arbitrator || config.devices.is_empty() {
+        return Ok(None);
+    }
+    let device = Device::start(config, clock, link.clone(), seed()?);
+    device.map(Some).map_err(Failure::Store)
 }
 
 fn make_folder(path: &Path) -> Result<(), Failure> {
