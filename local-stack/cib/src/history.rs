@@ -97,6 +97,20 @@ impl Cib {
         self.bump_updates();
     }
 
+    /// Marks a node as one that is known to be down: it was fenced, or left in order.
+    pub fn set_node_down(&mut self, node_id: &str, uname: &str) {
+        let state = self.node_state(node_id, uname);
+        for (name, value) in [
+            ("in_ccm", "false"),
+            ("crmd", "offline"),
+            ("join", "down"),
+            ("expected", "down"),
+        ] {
+            self.document.set_attr(state, name, value);
+        }
+        self.bump_updates();
+    }
+
     /// Records a result under a node's state, replacing the earlier record of the same id. A failure
     /// is also kept as `RESOURCE_last_failure_0`, so that a later success does not hide it.
     pub fn record_operation(&mut self, node_id: &str, uname: &str, record: &OperationRecord) {

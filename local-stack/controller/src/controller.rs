@@ -7,10 +7,11 @@ use scheduler::{Grant, Inputs, Transition};
 
 use crate::call::Call;
 use crate::dependents;
+use crate::fence::{self, Fencing};
 use crate::gate::Gate;
 use crate::graph::Graph;
 use crate::record::{self, Node};
-use crate::types::{Effect, GuardHeld, Holding, Kept, Lease, Now, OperationResult, State};
+use crate::types::{Effect, Fenced, GuardHeld, Holding, Kept, Lease, Now, OperationResult, State};
 
 /// The scheduler is asked again after this time even if nothing happened: rules and expiries may
 /// depend on the date. Pacemaker's default for the same.
@@ -51,6 +52,10 @@ pub struct Controller {
     pub(crate) graph: Graph,
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) next_call: u64,
+    /// Fencings asked for, by call.
+    pub(crate) fencings: BTreeMap<u64, Fencing>,
+    /// How long one may take, as the last transition says.
+    pub(crate) fencing_timeout_ms: u64,
     /// The scheduler must be asked again.
     pub(crate) dirty: bool,
     /// What the scheduler was told last.
@@ -89,6 +94,8 @@ impl Controller {
             graph: Graph::default(),
             calls: BTreeMap::new(),
             next_call: 1,
+            fencings: BTreeMap::new(),
+            fencing_timeout_ms: fence::timeout_ms(""),
             dirty: true,
             grants: Vec::new(),
             doubtful: BTreeSet::new(),
@@ -191,6 +198,13 @@ impl Controller {
     pub fn handle_cancelled(&mut self, now: Now, call: u64) {
         self.now = now;
         self.operation_cancelled(call);
+        self.drive();
+    }
+
+    /// A fencing ended: one of [`Effect::Fence`], or one that somebody else asked for.
+    pub fn handle_fenced(&mut self, now: Now, fenced: &Fenced) {
+        self.now = now;
+        self.fencing_ended(fenced);
         self.drive();
     }
 
@@ -427,6 +441,7 @@ impl Controller {
         };
         let transition = (self.settings.schedule)(&self.cib, &inputs);
         self.diagnostics.clone_from(&transition.diagnostics);
+        self.fencing_timeout_ms = fence::timeout_ms(&transition.fencing_timeout);
         self.start_failure_is_fatal = transition.start_failure_is_fatal;
         self.recheck_ns = self.recheck_at(transition.recheck_by);
         self.graph = Graph::new(self.graph.number + 1, transition);

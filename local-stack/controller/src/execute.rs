@@ -5,11 +5,7 @@ use scheduler::{Action, ActionKind};
 use crate::call::{Call, name};
 use crate::controller::Controller;
 use crate::record;
-use crate::types::{Effect, Ending, Holding, OperationResult, Order, State};
-
-/// How long after a failed fencing the scheduler is asked again: without a fencer nothing else can
-/// change its answer.
-const FENCING_RETRY_NS: u64 = 60 * 1_000_000_000;
+use crate::types::{Effect, Ending, OperationResult, Order, State};
 
 /// Operations that change what the resource is: any monitor ends before them.
 fn changes_state(operation: &str) -> bool {
@@ -264,28 +260,13 @@ impl Controller {
                 self.graph.confirm(action.id);
             }
             "do_shutdown" => self.graph.confirm(action.id),
-            "stonith" => {
-                self.fence(action);
-                self.graph.fail(action.id);
-            }
+            "stonith" => self.fence(action),
             other => {
                 self.effects
                     .push_back(Effect::Log(format!("{other}: not known, not done")));
                 self.graph.fail(action.id);
             }
         }
-    }
-
-    /// One node alone can be fenced only from inside: the guard ends everything that is gated.
-    fn fence(&mut self, action: &Action) {
-        let target = action.node.as_ref().map_or("", |node| node.uname.as_str());
-        if target == self.node.uname {
-            let armed: Vec<Holding> = self.gate.all_armed().cloned().collect();
-            self.effects.extend(armed.into_iter().map(Effect::Fire));
-        }
-        let text = format!("node {target} is to be fenced, and there is no fencer on this node");
-        self.effects.push_back(Effect::Log(text));
-        self.recheck_ns = self.now.boot_ns.saturating_add(FENCING_RETRY_NS);
     }
 
     /// Tells what starts or promotes under tickets that are not held any more to end: waiting for its

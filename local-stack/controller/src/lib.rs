@@ -14,6 +14,7 @@
 //! * [`dependents`]: what the configuration says about tickets;
 //! * `call`: an operation under way;
 //! * `execute`: carrying a transition out;
+//! * `fence`: fencing;
 //! * `gate`: leases, terms, the guard's arming;
 //! * `graph`: one transition under way;
 //! * `record`: the status section.
@@ -24,6 +25,7 @@ pub mod types;
 mod call;
 mod controller;
 mod execute;
+mod fence;
 mod gate;
 mod graph;
 mod record;

@@ -236,6 +236,7 @@ impl Bench {
             }
             Effect::Cancel { call, .. } => self.controller.handle_cancelled(self.now, call),
             Effect::Stopped { left } => self.log.push(format!("stopped {}", left.join(","))),
+            Effect::Fence(order) => self.log.push(format!("fence {}", order.target)),
             Effect::Fire(holding) => self.log.push(format!("fire {}", holding.term)),
             Effect::Keep | Effect::Operation { .. } | Effect::Log(_) => {}
         }

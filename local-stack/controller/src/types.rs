@@ -108,6 +108,37 @@ pub struct Order {
     pub gates: Vec<Holding>,
 }
 
+/// A fencing to carry out. The fencer chooses devices, levels and who runs them; asked twice for the
+/// same target and action it does it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FenceOrder {
+    /// Names the order in its result.
+    pub call: u64,
+    /// The node's name.
+    pub target: String,
+    /// The node's id in the CIB.
+    pub target_id: String,
+    /// `off`, `reboot`, or `on` (unfencing).
+    pub action: String,
+    /// How long it may take in all, from `stonith-timeout`.
+    pub timeout_ms: u64,
+    /// To be added to the devices' own delays (`priority-fencing-delay`).
+    pub delay_ms: u64,
+}
+
+/// How a fencing ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fenced {
+    /// The order; none for one that somebody else asked for (an operator, an agent, another cluster).
+    pub call: Option<u64>,
+    /// The node's name.
+    pub target: String,
+    /// `off`, `reboot`, or `on`.
+    pub action: String,
+    /// Done, confirmed by a device or by a person; or why not.
+    pub result: Result<(), String>,
+}
+
 /// What the caller has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -150,6 +181,8 @@ pub enum Effect {
     Disarm(Holding),
     /// End everything under the term at once (loss policy fence).
     Fire(Holding),
+    /// Have a node fenced; answer with [`crate::Controller::handle_fenced`].
+    Fence(FenceOrder),
     /// An operation ended (for subscribers and the log).
     Operation {
         /// The resource.

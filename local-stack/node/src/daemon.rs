@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cib::Cib;
 use controller::{
-    Controller, Effect, Ending, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
+    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
 };
 use executor::collect::Left;
 use executor::process::Surroundings;
@@ -428,6 +428,16 @@ impl Daemon {
             }
             Effect::Disarm(holding) => self.ask(Ask::Disarm(holding)),
             Effect::Fire(holding) => self.ask(Ask::Fire(holding)),
+            Effect::Fence(order) => {
+                let fenced = Fenced {
+                    call: Some(order.call),
+                    target: order.target,
+                    action: order.action,
+                    result: Err("there is no fencer on this node".to_owned()),
+                };
+                let now = now(self.options.clock);
+                self.controller.handle_fenced(now, &fenced);
+            }
             Effect::Operation {
                 resource,
                 action,
