@@ -29,7 +29,9 @@ impl Controller {
     /// Carries out a `stonith` action.
     pub(crate) fn fence(&mut self, action: &Action) {
         let node = action.node.clone().unwrap_or_default();
-        let what = action.attribute("CRM_meta_stonith_action").unwrap_or("reboot");
+        let what = action
+            .attribute("CRM_meta_stonith_action")
+            .unwrap_or("reboot");
         let same = |fencing: &Fencing| fencing.target == node.uname && fencing.action == what;
         let under_way = self.fencings.iter().find(|(_, known)| same(known));
         if let Some(call) = under_way.map(|(call, _)| *call) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cib::Cib;
 use controller::{
-    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
+    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Settings,
+    Start,
 };
 use executor::collect::Left;
 use executor::process::Surroundings;
