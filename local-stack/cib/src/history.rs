@@ -1,5 +1,7 @@
 //! The status section: node states, operation history, transient attributes, tickets.
 
+use serde::{Deserialize, Serialize};
+
 use crate::cib::{Cib, Section};
 use crate::xml::ElementId;
 
@@ -7,7 +9,7 @@ use crate::xml::ElementId;
 const FEATURE_SET: &str = "3.20.5";
 
 /// One result of an operation, as an `lrm_rsc_op` records it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OperationRecord {
     /// Resource (with its instance number only if globally unique).
     pub resource: String,
@@ -93,6 +95,20 @@ impl Cib {
             ("expected", "member"),
         ] {
             self.document.set_attr(state, name, value);
+        }
+        self.bump_updates();
+    }
+
+    /// Marks a node as gone from the membership. What was expected of it stays: it tells whether the node
+    /// left in order. Its transient attributes end with its membership.
+    pub fn set_node_lost(&mut self, node_id: &str, uname: &str) {
+        let state = self.node_state(node_id, uname);
+        for (name, value) in [("in_ccm", "false"), ("crmd", "offline"), ("join", "down")] {
+            self.document.set_attr(state, name, value);
+        }
+        let attributes = self.document.element(state).child("transient_attributes");
+        if let Some(attributes) = attributes.map(|element| element.key()) {
+            self.document.remove(attributes);
         }
         self.bump_updates();
     }

@@ -3,19 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cib::{Cib, Section, Version};
+use replica::{Change, NodeRef, OrderId, Replica};
 use scheduler::{Grant, Inputs, Transition};
 
-use crate::call::Call;
+use crate::call::{Call, Flight};
 use crate::dependents;
 use crate::fence::{self, Fencing};
 use crate::gate::Gate;
 use crate::graph::Graph;
-use crate::record::{self, Node};
+use crate::record;
+use crate::ring::SHUTDOWN_MAX_NS;
 use crate::types::{Effect, Fenced, GuardHeld, Holding, Kept, Lease, Now, OperationResult, State};
 
-/// The scheduler is asked again after this time even if nothing happened: rules and expiries may
-/// depend on the date. Pacemaker's default for the same.
-const RECHECK_NS: u64 = 15 * 60 * 1_000_000_000;
+/// A part of the site without quorum does nothing for so long after its start: the others may just be
+/// starting as well. Pacemaker's `dc-deadtime`.
+const ALONE_AFTER_NS: u64 = 20 * 1_000_000_000;
+
+/// With nothing to wait for, time is looked at this often.
+const IDLE_NS: u64 = 3_600 * 1_000_000_000;
 
 /// How the controller is set up.
 #[derive(Debug, Clone)]
@@ -28,6 +33,17 @@ pub struct Settings {
     pub schedule: fn(&Cib, &Inputs) -> Transition,
     /// Tickets gate resources. Without (a single site), every ticket counts as granted.
     pub tickets: bool,
+}
+
+/// This node among those that messaging joins.
+#[derive(Debug, Clone)]
+pub struct Ring {
+    /// Its number there.
+    pub me: u32,
+    /// This process, unlike every other that ever was.
+    pub incarnation: u64,
+    /// The era that was on disk with the CIB; 0 without one.
+    pub era: u64,
 }
 
 /// What a controller starts from.
@@ -43,15 +59,22 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Controller {
     pub(crate) settings: Settings,
-    pub(crate) node: Node,
-    pub(crate) cib: Cib,
+    pub(crate) node: NodeRef,
+    pub(crate) replica: Replica,
     pub(crate) gate: Gate,
     pub(crate) dependents: BTreeMap<String, Vec<dependents::Dependent>>,
     pub(crate) states: BTreeMap<String, State>,
     pub(crate) last_failure: BTreeMap<String, String>,
     pub(crate) graph: Graph,
+    /// What runs on this node.
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) next_call: u64,
+    /// What the coordinator waits for, on all nodes.
+    pub(crate) flights: BTreeMap<OrderId, Flight>,
+    /// Orders told to end: nothing joins them.
+    pub(crate) aborted: BTreeSet<OrderId>,
+    pub(crate) next_order: u64,
+    pub(crate) incarnation: u64,
     /// Fencings asked for, by call.
     pub(crate) fencings: BTreeMap<u64, Fencing>,
     /// How long one may take, as the last transition says.
@@ -68,7 +91,11 @@ pub struct Controller {
     pub(crate) start_failure_is_fatal: bool,
     pub(crate) recheck_ns: u64,
     pub(crate) stopping: bool,
+    /// When a shutdown is given up, in `CLOCK_BOOTTIME`.
+    pub(crate) stop_by_ns: u64,
     pub(crate) stopped: bool,
+    /// From here on it acts without quorum, as far as the configuration lets it.
+    pub(crate) alone_from_ns: u64,
     pub(crate) now: Now,
     pub(crate) effects: VecDeque<Effect>,
 }
@@ -77,16 +104,54 @@ impl Controller {
     /// A controller for one node. Whatever the CIB's status says about this node's resources is
     /// forgotten: everything is probed, nothing is restarted.
     pub fn new(settings: Settings, cib: Cib, start: Start, now: Now) -> Self {
+        let alone = replica::Start {
+            cib: Cib::empty(),
+            era: 0,
+            incarnation: 0,
+        };
+        let mut controller = Self::with(settings, Replica::alone(alone), start.clone(), now);
+        controller.take_configuration(cib);
+        let node = controller.node.clone();
+        let own = controller.replica.cib_mut();
+        own.clear_node_status(&node.id);
+        own.set_node_online(&node.id, &node.uname);
+        controller.restore_failures(&start.kept.failures);
+        controller
+    }
+
+    /// A controller of one node of several. Nothing is done before the first view.
+    pub fn in_ring(settings: Settings, cib: Cib, start: Start, ring: &Ring, now: Now) -> Self {
+        let own = replica::Start {
+            cib,
+            era: ring.era,
+            incarnation: ring.incarnation,
+        };
+        let replica = Replica::of(ring.me, own);
         let failures = start.kept.failures.clone();
+        let mut controller = Self::with(settings, replica, start, now);
+        controller.incarnation = ring.incarnation;
+        let known = controller.named(&controller.settings.node);
+        let number = ring.me.to_string();
+        let named = known.id != known.uname;
+        controller.node = NodeRef {
+            id: if named { known.id } else { number },
+            uname: known.uname,
+        };
+        controller.restore_failures(&failures);
+        controller.configuration_changed();
+        controller
+    }
+
+    fn with(settings: Settings, replica: Replica, start: Start, now: Now) -> Self {
         let gate = Gate::restore(start.kept, &start.held);
-        let node = Node {
+        let node = NodeRef {
             uname: settings.node.clone(),
             id: settings.node.clone(),
         };
-        let mut controller = Self {
+        Self {
             settings,
             node,
-            cib: Cib::empty(),
+            replica,
             gate,
             dependents: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -94,6 +159,10 @@ impl Controller {
             graph: Graph::default(),
             calls: BTreeMap::new(),
             next_call: 1,
+            flights: BTreeMap::new(),
+            aborted: BTreeSet::new(),
+            next_order: 0,
+            incarnation: 0,
             fencings: BTreeMap::new(),
             fencing_timeout_ms: fence::timeout_ms(""),
             dirty: true,
@@ -104,25 +173,25 @@ impl Controller {
             start_failure_is_fatal: true,
             recheck_ns: 0,
             stopping: false,
+            stop_by_ns: u64::MAX,
             stopped: false,
+            alone_from_ns: now.boot_ns.saturating_add(ALONE_AFTER_NS),
             now,
             effects: VecDeque::new(),
-        };
-        controller.take_configuration(cib);
-        let node = controller.node.clone();
-        controller.cib.clear_node_status(&node.id);
-        controller.cib.set_node_online(&node.id, &node.uname);
-        for (name, value) in &failures {
-            let (id, uname) = (&node.id, &node.uname);
-            controller
-                .cib
-                .set_transient_attribute(id, uname, name, Some(value));
+        }
+    }
+
+    /// Failures that an earlier daemon of this boot counted.
+    fn restore_failures(&mut self, failures: &[(String, String)]) {
+        let node = self.node.clone();
+        for (name, value) in failures {
+            let own = self.replica.cib_mut();
+            own.set_transient_attribute(&node.id, &node.uname, name, Some(value));
             // Who asks why nothing runs here is to be told, whichever daemon saw the failure.
             if let Some((resource, text)) = record::earlier_failure(name, value) {
-                controller.last_failure.insert(resource, text);
+                self.last_failure.insert(resource, text);
             }
         }
-        controller
     }
 
     /// Takes a CIB's configuration; status and version stay what they were before.
@@ -143,9 +212,20 @@ impl Controller {
         let root = cib.root().key();
         cib.document_mut().set_attr(root, "have-quorum", "1");
         cib.document_mut().set_attr(root, "dc-uuid", &self.node.id);
-        self.dependents = dependents::by_ticket(&cib);
-        self.cib = cib;
-        for (resource, _) in dependents::all(&self.cib) {
+        *self.replica.cib_mut() = cib;
+        self.configuration_changed();
+    }
+
+    /// Looks at the configuration anew.
+    pub(crate) fn configuration_changed(&mut self) {
+        if !self.replica.is_alone() {
+            self.node.id = match self.named(&self.node.uname) {
+                known if known.id == known.uname => self.node.id.clone(),
+                known => known.id,
+            };
+        }
+        self.dependents = dependents::by_ticket(self.replica.cib());
+        for (resource, _) in dependents::all(self.replica.cib()) {
             self.states.entry(resource).or_default();
         }
         self.dirty = true;
@@ -153,12 +233,17 @@ impl Controller {
 
     /// The CIB, status included.
     pub fn cib(&self) -> &Cib {
-        &self.cib
+        self.replica.cib()
+    }
+
+    /// The copy of the CIB and who else has it.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// What the next daemon of this boot must find; see [`Effect::Keep`].
     pub fn kept(&self) -> Kept {
-        let failures = record::all_failures(&self.cib, &self.node);
+        let failures = record::all_failures(self.replica.cib(), &self.node.id);
         Kept {
             failures,
             ..self.gate.kept()
@@ -256,7 +341,7 @@ impl Controller {
     /// # Errors
     /// The version in force, when the new CIB is older.
     pub fn offer(&self, mut cib: Cib) -> Result<Cib, Version> {
-        let current = self.cib.version();
+        let current = self.replica.cib().version();
         let offered = cib.version();
         let (known, new) = (
             (current.admin_epoch, current.epoch),
@@ -313,21 +398,22 @@ impl Controller {
     /// The version in force, when the new CIB is not newer; nothing was changed.
     pub fn handle_replace(&mut self, now: Now, mut cib: Cib) -> Result<Version, Version> {
         self.now = now;
-        let (current, new) = (self.cib.version(), cib.version());
+        let (current, new) = (self.replica.cib().version(), cib.version());
         if (new.admin_epoch, new.epoch) <= (current.admin_epoch, current.epoch) {
             return Err(current);
         }
         if let Some(status) = cib.section(Section::Status).map(|status| status.key()) {
             cib.document_mut().remove(status);
         }
-        if let Some(status) = self.cib.section(Section::Status) {
+        let present = self.replica.cib();
+        if let Some(status) = present.section(Section::Status) {
             let root = cib.root().key();
-            let source = self.cib.document();
+            let source = present.document();
             cib.document_mut().append_copy(root, source, status.key());
         }
         self.take_configuration(cib);
         self.drive();
-        Ok(self.cib.version())
+        Ok(self.replica.cib().version())
     }
 
     /// Forgets failures and probes again: one resource, or all. The resources.
@@ -340,16 +426,22 @@ impl Controller {
         resource: Option<&str>,
     ) -> Result<Vec<String>, String> {
         self.now = now;
-        let all = dependents::all(&self.cib).into_iter().map(|(id, _)| id);
-        let chosen: Vec<String> = all
-            .filter(|id| resource.is_none_or(|wanted| wanted == id))
-            .collect();
+        let chosen = self.own_resources(resource);
         if let (true, Some(name)) = (chosen.is_empty(), resource) {
             return Err(name.to_owned());
         }
-        self.doubtful.extend(chosen.iter().cloned());
+        self.cleanup_everywhere(resource);
         self.drive();
         Ok(chosen)
+    }
+
+    /// Resources of the configuration, or the one of that name.
+    pub(crate) fn own_resources(&self, resource: Option<&str>) -> Vec<String> {
+        let all = dependents::all(self.replica.cib())
+            .into_iter()
+            .map(|(id, _)| id);
+        all.filter(|id| resource.is_none_or(|wanted| wanted == id))
+            .collect()
     }
 
     /// Stops all resources; [`Effect::Stopped`] tells the end.
@@ -357,12 +449,13 @@ impl Controller {
         self.now = now;
         if !self.stopping {
             self.stopping = true;
+            self.stop_by_ns = now.boot_ns.saturating_add(SHUTDOWN_MAX_NS);
             self.gate.close();
-            let since = now.wall_s.to_string();
-            let node = self.node.clone();
-            self.cib
-                .set_transient_attribute(&node.id, &node.uname, "shutdown", Some(&since));
-            self.dirty = true;
+            self.replica.propose(Change::Attribute {
+                node: self.node.clone(),
+                name: "shutdown".to_owned(),
+                value: Some(now.wall_s.to_string()),
+            });
         }
         self.drive();
     }
@@ -378,14 +471,21 @@ impl Controller {
         if now.boot_ns >= self.recheck_ns {
             self.dirty = true;
         }
+        self.replica.handle_timeout(now.boot_ns);
         self.drive();
     }
 
     /// When [`Controller::handle_timeout`] must be called, on `CLOCK_BOOTTIME`.
     pub fn next_timeout(&self) -> u64 {
-        self.gate
-            .next_deadline()
-            .map_or(self.recheck_ns, |deadline| deadline.min(self.recheck_ns))
+        let times = [
+            self.gate.next_deadline(),
+            self.coordinates().then_some(self.recheck_ns),
+            (self.alone_from_ns > self.now.boot_ns).then_some(self.alone_from_ns),
+            self.replica.next_timeout(),
+            (self.stopping && !self.replica.is_alone()).then_some(self.stop_by_ns),
+        ];
+        let latest = self.now.boot_ns.saturating_add(IDLE_NS);
+        times.into_iter().flatten().min().unwrap_or(latest)
     }
 
     /// What to do next.
@@ -393,13 +493,27 @@ impl Controller {
         self.effects.pop_front()
     }
 
-    /// Brings everything up to the present: tickets first, then the transition.
-    fn drive(&mut self) {
-        self.settle_doubts();
-        self.drive_tickets();
-        self.reschedule_if_needed();
-        self.fire();
+    /// Brings everything up to the present: what was delivered, tickets, then the transition.
+    pub(crate) fn drive(&mut self) {
+        loop {
+            self.absorb();
+            self.settle_doubts();
+            self.drive_tickets();
+            if self.coordinates() {
+                self.reschedule_if_needed();
+                self.fire();
+            }
+            if !self.replica.has_output() {
+                break;
+            }
+        }
         self.finish_shutdown();
+    }
+
+    /// This node says what is done on all.
+    pub(crate) fn coordinates(&self) -> bool {
+        let settled = self.replica.is_quorate() || self.now.boot_ns >= self.alone_from_ns;
+        self.replica.is_coordinator() && settled
     }
 
     /// Forgets what is known of doubtful resources that have nothing in flight.
@@ -408,76 +522,44 @@ impl Controller {
         let calm: Vec<String> = self.doubtful.iter().filter(|r| calm(r)).cloned().collect();
         for resource in calm {
             self.doubtful.remove(&resource);
-            // Late words of its monitors do not count; the executor drops them with the next start.
-            self.calls.retain(|_, call| call.resource() != resource);
-            let node = self.node.clone();
-            self.cib.forget_resource(&node.id, &resource);
-            if record::clear_failures(&mut self.cib, &node, &resource) {
-                self.effects.push_back(Effect::Keep);
-            }
-            self.last_failure.remove(&resource);
-            self.states.insert(resource, State::Unknown);
-            self.dirty = true;
+            self.forget_own(resource);
         }
+        self.absorb();
     }
 
-    fn reschedule_if_needed(&mut self) {
-        let grants = self.current_grants();
-        if grants != self.grants {
-            for grant in &grants {
-                self.cib
-                    .set_ticket_state(&grant.ticket, grant.granted, grant.standby);
-            }
-            self.grants = grants;
-            self.dirty = true;
-        }
-        if !self.dirty {
-            return;
-        }
-        self.dirty = false;
-        let inputs = Inputs {
-            now: self.now.wall_s,
-            grants: Some(self.grants.clone()),
-        };
-        let transition = (self.settings.schedule)(&self.cib, &inputs);
-        self.diagnostics.clone_from(&transition.diagnostics);
-        self.fencing_timeout_ms = fence::timeout_ms(&transition.fencing_timeout);
-        self.start_failure_is_fatal = transition.start_failure_is_fatal;
-        self.recheck_ns = self.recheck_at(transition.recheck_by);
-        self.graph = Graph::new(self.graph.number + 1, transition);
-    }
-
-    fn recheck_at(&self, recheck_by: Option<i64>) -> u64 {
-        let latest = self.now.boot_ns.saturating_add(RECHECK_NS);
-        let seconds = recheck_by.map(|at| at.saturating_sub(self.now.wall_s).max(1).unsigned_abs());
-        seconds.map_or(latest, |seconds| {
-            latest.min(
-                self.now
-                    .boot_ns
-                    .saturating_add(seconds.saturating_mul(1_000_000_000)),
-            )
-        })
+    /// What runs on this node and would have been stopped.
+    pub(crate) fn still_running(&self) -> Vec<String> {
+        let runs = |state: &State| !matches!(state, State::Stopped | State::Unknown);
+        let cib = self.replica.cib();
+        self.states
+            .iter()
+            .filter(|(resource, state)| {
+                runs(state) && dependents::not_managed(cib, resource, &self.node.uname).is_none()
+            })
+            .map(|(resource, _)| resource.clone())
+            .collect()
     }
 
     fn finish_shutdown(&mut self) {
+        if !self.stopping || self.stopped {
+            return;
+        }
+        if !self.replica.is_alone() {
+            // The coordinator lets this node go ([`replica::Change::Leave`]); without one nothing
+            // was started here.
+            let never = self.replica.view().members.is_empty();
+            if never || self.now.boot_ns >= self.stop_by_ns {
+                self.stop_now();
+            }
+            return;
+        }
         let calm = !self.graph.is_busy() && self.calls.values().all(|call| !call.flying);
-        if !self.stopping || self.stopped || !calm || self.dirty {
+        if !calm || self.dirty {
             return;
         }
-        let runs = |state: &State| !matches!(state, State::Stopped | State::Unknown);
-        let left: Vec<String> = self
-            .states
-            .iter()
-            .filter(|(resource, state)| {
-                runs(state)
-                    && dependents::not_managed(&self.cib, resource, &self.node.uname).is_none()
-            })
-            .map(|(resource, _)| resource.clone())
-            .collect();
-        if left.is_empty() && self.gate.is_disarming() {
+        if self.still_running().is_empty() && self.gate.is_disarming() {
             return;
         }
-        self.stopped = true;
-        self.effects.push_back(Effect::Stopped { left });
+        self.stop_now();
     }
 }

@@ -1,108 +1,75 @@
-//! Carrying out a transition's actions and taking in their results.
+//! This node's part: running what the coordinator orders, and telling what came of it.
 
-use scheduler::{Action, ActionKind};
+use replica::{Change, Command, Ended, OrderId};
 
-use crate::call::{Call, name};
+use crate::call::{Call, changes_state};
 use crate::controller::Controller;
 use crate::record;
 use crate::types::{Effect, Ending, OperationResult, Order, State};
 
-/// Operations that change what the resource is: any monitor ends before them.
-fn changes_state(operation: &str) -> bool {
-    matches!(
-        operation,
-        "start" | "stop" | "promote" | "demote" | "migrate_to" | "migrate_from"
-    )
-}
-
 impl Controller {
+    /// Something about the resource is under way on this node.
     pub(crate) fn has_flying(&self, resource: &str) -> bool {
         self.calls
             .values()
-            .any(|call| call.flying && call.resource() == resource)
+            .any(|call| (call.flying || call.owed) && call.resource() == resource)
     }
 
-    /// Fires everything that can be.
-    pub(crate) fn fire(&mut self) {
-        while let Some(action) = self.graph.next_ready() {
-            match action.kind {
-                ActionKind::Pseudo => self.graph.confirm(action.id),
-                ActionKind::Cluster => self.cluster_action(&action),
-                ActionKind::Resource => self.resource_action(action),
+    /// Runs what was ordered.
+    pub(crate) fn carry_out(&mut self, command: Command) {
+        let gives_way = changes_state(&command.operation);
+        let conflict = |call: &&mut Call| {
+            let monitors = call.command.interval_ms > 0;
+            call.flying && call.resource() == command.resource && !(monitors && gives_way)
+        };
+        if let Some(call) = self.calls.values_mut().find(conflict) {
+            if call.command.is_same(&command) && !call.aborted {
+                // Ordered again by a coordinator that did not know: it runs once.
+                call.command.order = command.order;
+                return;
             }
+            let why = format!("{} is under way", call.command.key);
+            return self.not_done(&command, why);
         }
-    }
-
-    fn resource_action(&mut self, action: Action) {
-        let here = action
-            .node
-            .as_ref()
-            .is_none_or(|node| node.uname == self.node.uname);
-        if !here {
-            let text = format!("{} belongs to another node: not done", action.key);
-            self.effects.push_back(Effect::Log(text));
-            return self.graph.fail(action.id);
-        }
-        let resource = name(&action).to_owned();
-        let busy = |call: &&(u64, Call)| call.1.flying && call.1.resource() == resource;
-        let flying: Vec<(u64, Call)> = self.calls.iter().map(|(id, c)| (*id, c.clone())).collect();
-        let flying: Vec<&(u64, Call)> = flying.iter().filter(busy).collect();
-        if let Some((call, _)) = flying.iter().find(|(_, call)| {
-            call.action.key == action.key
-                && call.action.operation == action.operation
-                && call.action.attributes == action.attributes
-                && !call.aborted
-        }) {
-            // The same operation is under way already: its result counts for this transition.
-            let call = *call;
-            if let Some(known) = self.calls.get_mut(&call) {
-                known.action = action.clone();
-                known.transition = self.graph.number;
-            }
-            return self.graph.fly(action.id, call);
-        }
-        let only_monitors = flying.iter().all(|(_, call)| call.action.interval_ms > 0);
-        let gives_way = only_monitors && changes_state(&action.operation);
-        if !flying.is_empty() && !gives_way {
-            return self.graph.hold(action.id);
-        }
-        match action.operation.as_str() {
-            "cancel" => self.cancel(action),
-            "delete" => {
-                self.cib.forget_resource(&self.node.id, &resource);
-                self.graph.confirm(action.id);
-            }
-            _ => self.order(action),
+        if command.operation == "cancel" {
+            self.cancel(command);
+        } else {
+            self.order(command);
         }
     }
 
-    fn new_call(&mut self, action: &Action) -> u64 {
+    fn not_done(&mut self, command: &Command, why: String) {
+        self.effects
+            .push_back(Effect::Log(format!("{}: not done, {why}", command.key)));
+        self.replica.propose(Change::NotDone {
+            order: command.order,
+            why,
+        });
+    }
+
+    fn new_call(&mut self, command: &Command) -> u64 {
         let call = self.next_call;
         self.next_call += 1;
-        self.graph.fly(action.id, call);
-        let transition = self.graph.number;
         let entry = Call {
-            action: action.clone(),
-            transition,
+            command: command.clone(),
             flying: true,
+            owed: true,
             aborted: false,
         };
         self.calls.insert(call, entry);
         call
     }
 
-    fn order(&mut self, action: Action) {
-        let resource = name(&action).to_owned();
-        let begins = matches!(action.operation.as_str(), "start" | "promote");
+    fn order(&mut self, command: Command) {
+        let resource = command.resource.clone();
+        let begins = matches!(command.operation.as_str(), "start" | "promote");
         let gates = if begins {
-            match self.gates_to_begin(&resource, &action.operation) {
+            match self.gates_to_begin(&resource, &command.operation) {
                 Ok(gates) => gates,
                 Err(ticket) => {
                     // The deadline passed, or the guard went, since the scheduler was asked; the next
                     // drive sees it.
-                    let text = format!("{}: not done, ticket {ticket} is not held", action.key);
-                    self.effects.push_back(Effect::Log(text));
-                    return self.graph.fail(action.id);
+                    return self.not_done(&command, format!("ticket {ticket} is not held"));
                 }
             }
         } else {
@@ -111,44 +78,38 @@ impl Controller {
         if begins && self.gate.note_started(&resource, &gates) {
             self.effects.push_back(Effect::Keep);
         }
-        if changes_state(&action.operation) {
+        if changes_state(&command.operation) {
+            self.calls.retain(|_, call| {
+                call.resource() != resource || call.command.interval_ms == 0
+            });
+        } else if command.interval_ms > 0 {
             self.calls
-                .retain(|_, call| call.resource() != resource || call.action.interval_ms == 0);
-        } else if action.interval_ms > 0 {
-            self.calls.retain(|_, call| call.action.key != action.key);
+                .retain(|_, call| call.command.key != command.key);
         }
-        let call = self.new_call(&action);
-        let agent = action.resource.as_deref().cloned().unwrap_or_default();
+        let call = self.new_call(&command);
         self.effects.push_back(Effect::Run(Order {
             call,
             resource,
-            class: agent.class,
-            provider: agent.provider,
-            kind: agent.kind,
-            action: action.operation,
-            interval_ms: action.interval_ms,
-            timeout_ms: action.timeout_ms,
-            attributes: action.attributes.to_vec(),
+            class: command.class,
+            provider: command.provider,
+            kind: command.kind,
+            action: command.operation,
+            interval_ms: command.interval_ms,
+            timeout_ms: command.timeout_ms,
+            attributes: command.attributes,
             gates,
         }));
     }
 
-    fn cancel(&mut self, action: Action) {
-        let resource = name(&action).to_owned();
-        let what = action
-            .attribute("CRM_meta_operation")
-            .unwrap_or("monitor")
-            .to_owned();
-        let interval = action
-            .attribute("CRM_meta_interval")
-            .and_then(|text| text.parse().ok());
-        let interval_ms = interval.unwrap_or(action.interval_ms);
+    fn cancel(&mut self, command: Command) {
+        let (what, interval_ms) = cancelled(&command);
+        let resource = command.resource.clone();
         self.calls.retain(|_, call| {
             call.resource() != resource
-                || call.action.operation != what
-                || call.action.interval_ms != interval_ms
+                || call.command.operation != what
+                || call.command.interval_ms != interval_ms
         });
-        let call = self.new_call(&action);
+        let call = self.new_call(&command);
         self.effects.push_back(Effect::Cancel {
             call,
             resource,
@@ -158,29 +119,18 @@ impl Controller {
     }
 
     pub(crate) fn operation_cancelled(&mut self, call: u64) {
-        let Some(known) = self.calls.remove(&call) else {
+        let Some(known) = self.calls.get_mut(&call) else {
             return;
         };
-        let resource = known.resource().to_owned();
-        let action = &known.action;
-        let what = action.attribute("CRM_meta_operation").unwrap_or("monitor");
-        let interval = action
-            .attribute("CRM_meta_interval")
-            .map_or_else(|| action.interval_ms.to_string(), str::to_owned);
-        let id = format!("{resource}_{what}_{interval}");
-        self.cib.forget_operation(&self.node.id, &resource, &id);
-        self.confirm_or_reschedule(call, true);
-    }
-
-    fn confirm_or_reschedule(&mut self, call: u64, success: bool) {
-        match self.graph.action_of(call).map(|action| action.id) {
-            Some(id) if success => self.graph.confirm(id),
-            Some(id) => {
-                self.graph.fail(id);
-                self.dirty = true;
-            }
-            None => self.dirty = true,
-        }
+        known.flying = false;
+        let (what, interval_ms) = cancelled(&known.command);
+        let (order, resource) = (known.command.order, known.resource().to_owned());
+        self.replica.propose(Change::Cancelled {
+            order,
+            node: self.node.clone(),
+            record: format!("{resource}_{what}_{interval_ms}"),
+            resource,
+        });
     }
 
     pub(crate) fn operation_ended(&mut self, call: u64, result: OperationResult) {
@@ -189,52 +139,60 @@ impl Controller {
             return;
         };
         known.flying = false;
+        known.owed = true;
         let known = known.clone();
-        let action = &known.action;
+        let command = &known.command;
         let resource = known.resource().to_owned();
-        if action.interval_ms == 0 {
-            self.calls.remove(&call);
-        }
         let state = self.states.entry(resource.clone()).or_default();
-        *state = record::state_after(*state, action, &result);
+        *state = record::state_after(*state, command, &result);
         let state = *state;
-        self.note_terms(&resource, action, state);
-        let written = record::operation(
-            action,
-            known.transition,
-            &self.settings.uuid,
-            call,
-            self.now.wall_s,
-            &result,
-        );
-        let node = self.node.clone();
-        self.cib.record_operation(&node.id, &node.uname, &written);
-        let success = record::succeeded(action, &result);
-        if record::counts_as_failure(action, &result) && !known.aborted {
-            let fatal = self.start_failure_is_fatal;
-            record::count_failure(&mut self.cib, &node, action, fatal, self.now.wall_s);
-            self.effects.push_back(Effect::Keep);
+        self.note_terms(&resource, command, state);
+        let success = record::succeeded(command, &result);
+        let counts = record::counts_as_failure(command, &result) && !known.aborted;
+        if counts || !success && state == State::Stopped && !matches!(result.rc, 0 | 7) {
+            // A failure, or a probe that says why nothing can run here.
             self.last_failure
-                .insert(resource.clone(), failure_text(action, &result));
-        } else if !success && state == State::Stopped && !matches!(result.rc, 0 | 7) {
-            // A probe that says why nothing can run here.
-            self.last_failure
-                .insert(resource.clone(), failure_text(action, &result));
+                .insert(resource.clone(), failure_text(command, &result));
         }
+        let wall_s = self.now.wall_s;
+        let ended = Ended {
+            order: command.order,
+            node: self.node.clone(),
+            record: record::operation(command, call, wall_s, &result),
+            success,
+            failure: counts.then(|| record::failure(command)),
+            wall_s,
+        };
+        self.replica.propose(Change::Ended(Box::new(ended)));
         self.effects.push_back(Effect::Operation {
             resource,
-            action: action.operation.clone(),
-            interval_ms: action.interval_ms,
+            action: command.operation.clone(),
+            interval_ms: command.interval_ms,
             result,
         });
-        self.confirm_or_reschedule(call, success);
     }
 
-    fn note_terms(&mut self, resource: &str, action: &Action, state: State) {
+    /// A result of this node is in the CIB.
+    pub(crate) fn settle_call(&mut self, order: OrderId) {
+        self.calls.retain(|_, call| {
+            if call.command.order == order && !call.flying {
+                call.owed = false;
+            }
+            call.flying || call.owed || call.command.interval_ms > 0
+        });
+    }
+
+    /// Operations of this node whose result is not in the CIB.
+    pub(crate) fn owed(&self) -> Vec<Command> {
+        let owed = self.calls.values().filter(|call| call.flying || call.owed);
+        owed.map(|call| call.command.clone()).collect()
+    }
+
+    fn note_terms(&mut self, resource: &str, command: &Command, state: State) {
         let mut news = false;
         if state == State::Stopped {
             news = self.gate.note_stopped(resource);
-        } else if action.operation == "demote" && state == State::Started {
+        } else if command.operation == "demote" && state == State::Started {
             let promoted = self.gated_promotion(resource);
             for ticket in promoted {
                 news |= self.gate.note_demoted(resource, &ticket);
@@ -245,50 +203,51 @@ impl Controller {
         }
     }
 
-    fn cluster_action(&mut self, action: &Action) {
-        match action.operation.as_str() {
-            "clear_failcount" => {
-                let node = self.node.clone();
-                if record::clear_failures(&mut self.cib, &node, name(action)) {
-                    self.effects.push_back(Effect::Keep);
-                }
-                self.last_failure.remove(name(action));
-                self.graph.confirm(action.id);
-            }
-            "lrm_delete" => {
-                self.cib.forget_resource(&self.node.id, name(action));
-                self.graph.confirm(action.id);
-            }
-            "do_shutdown" => self.graph.confirm(action.id),
-            "stonith" => self.fence(action),
-            other => {
-                self.effects
-                    .push_back(Effect::Log(format!("{other}: not known, not done")));
-                self.graph.fail(action.id);
-            }
-        }
-    }
-
     /// Tells what starts or promotes under tickets that are not held any more to end: waiting for its
     /// own timeout could take longer than the lease allows.
     pub(crate) fn abort_what_lost_its_ticket(&mut self) {
         let mut aborts = Vec::new();
         for (id, call) in &self.calls {
-            let begins = matches!(call.action.operation.as_str(), "start" | "promote");
+            let begins = matches!(call.command.operation.as_str(), "start" | "promote");
             if call.flying && !call.aborted && begins && self.lost_its_ticket(call.resource()) {
                 aborts.push((*id, call.resource().to_owned()));
             }
         }
         for (call, resource) in aborts {
-            if let Some(known) = self.calls.get_mut(&call) {
-                known.aborted = true;
-            }
-            self.effects.push_back(Effect::Abort { call, resource });
+            self.abort(call, resource);
+        }
+    }
+
+    fn abort(&mut self, call: u64, resource: String) {
+        if let Some(known) = self.calls.get_mut(&call) {
+            known.aborted = true;
+            self.aborted.insert(known.command.order);
+        }
+        self.effects.push_back(Effect::Abort { call, resource });
+    }
+
+    /// The coordinator wants an order ended.
+    pub(crate) fn abort_order(&mut self, order: OrderId) {
+        let ours = |(_, call): &(&u64, &Call)| {
+            call.command.order == order && call.flying && !call.aborted
+        };
+        let found = self.calls.iter().find(ours);
+        if let Some((call, resource)) = found.map(|(id, call)| (*id, call.resource().to_owned())) {
+            self.abort(call, resource);
         }
     }
 }
 
-fn failure_text(action: &Action, result: &OperationResult) -> String {
+/// Which recurring operation a cancellation is about.
+fn cancelled(command: &Command) -> (String, u32) {
+    let what = command.attribute("CRM_meta_operation").unwrap_or("monitor");
+    let interval = command
+        .attribute("CRM_meta_interval")
+        .and_then(|text| text.parse().ok());
+    (what.to_owned(), interval.unwrap_or(command.interval_ms))
+}
+
+fn failure_text(command: &Command, result: &OperationResult) -> String {
     let how = match result.ending {
         Ending::Complete => format!("exit code {}", result.rc),
         Ending::Timeout => "timed out".to_owned(),
@@ -301,5 +260,5 @@ fn failure_text(action: &Action, result: &OperationResult) -> String {
     } else {
         format!(": {}", result.reason)
     };
-    format!("{} of {}: {how}{reason}", action.operation, name(action))
+    format!("{} of {}: {how}{reason}", command.operation, command.resource)
 }

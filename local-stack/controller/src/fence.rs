@@ -8,6 +8,7 @@
 //!     +----------------------------------+  +--+
 //! ```
 
+use replica::{Change, OrderId};
 use scheduler::Action;
 
 use crate::controller::Controller;
@@ -21,6 +22,7 @@ const FENCING_TIMEOUT_MS: u64 = 60_000;
 /// A fencing that was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Fencing {
+    order: OrderId,
     target: String,
     action: String,
 }
@@ -33,9 +35,9 @@ impl Controller {
             .attribute("CRM_meta_stonith_action")
             .unwrap_or("reboot");
         let same = |fencing: &Fencing| fencing.target == node.uname && fencing.action == what;
-        let under_way = self.fencings.iter().find(|(_, known)| same(known));
-        if let Some(call) = under_way.map(|(call, _)| *call) {
-            return self.graph.fly(action.id, call);
+        let under_way = self.fencings.values().find(|known| same(known));
+        if let Some(order) = under_way.map(|known| known.order) {
+            return self.graph.fly(action.id, order);
         }
         if node.uname == self.settings.node && what != "on" {
             // Whatever becomes of the order, nothing gated goes on here.
@@ -44,8 +46,10 @@ impl Controller {
         }
         let call = self.next_call;
         self.next_call += 1;
-        self.graph.fly(action.id, call);
+        let order = self.new_order();
+        self.graph.fly(action.id, order);
         let fencing = Fencing {
+            order,
             target: node.uname.clone(),
             action: what.to_owned(),
         };
@@ -64,46 +68,31 @@ impl Controller {
     /// Takes in how a fencing ended, whoever had asked for it.
     pub(crate) fn fencing_ended(&mut self, fenced: &Fenced) {
         let Fenced { target, action, .. } = fenced;
-        if let Some(call) = fenced.call {
-            self.fencings.remove(&call);
-        }
-        let waiting = fenced.call.and_then(|call| self.graph.action_of(call));
-        let waiting = waiting.map(|action| action.id);
+        let known = fenced.call.and_then(|call| self.fencings.remove(&call));
+        let order = known.map(|fencing| fencing.order);
         match &fenced.result {
             Ok(()) => {
-                if action != "on" && *target != self.settings.node {
-                    self.node_is_down(target);
-                }
                 let text = format!("node {target}: fencing ({action}) is confirmed");
                 self.effects.push_back(Effect::Log(text));
-                match waiting {
-                    Some(id) => self.graph.confirm(id),
-                    None => self.dirty = true,
+                if action != "on" && *target != self.settings.node {
+                    // Nothing of the node runs any more, and nothing is awaited of it: that goes
+                    // before anything that waits for the fencing.
+                    let node = self.named(target);
+                    self.replica.propose(Change::Fenced { node, order });
+                } else if let Some(order) = order {
+                    self.confirm_or_reschedule(order, true);
                 }
             }
             Err(reason) => {
                 let text = format!("node {target}: fencing ({action}) failed: {reason}");
                 self.effects.push_back(Effect::Log(text));
-                if let Some(id) = waiting {
+                let waiting = order.and_then(|order| self.graph.action_of(order));
+                if let Some(id) = waiting.map(|action| action.id) {
                     self.graph.fail(id);
                 }
                 let again = self.now.boot_ns.saturating_add(FENCING_RETRY_NS);
                 self.recheck_ns = self.recheck_ns.min(again);
             }
-        }
-    }
-
-    /// Nothing of the node runs any more, and nothing is awaited of it.
-    fn node_is_down(&mut self, uname: &str) {
-        let state = self.cib.section(cib::Section::Status).and_then(|status| {
-            let known = status
-                .children()
-                .find(|state| state.attr("uname") == Some(uname))?;
-            Some(known.id().to_owned())
-        });
-        if let Some(id) = state {
-            self.cib.clear_node_status(&id);
-            self.cib.set_node_down(&id, uname);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use replica::OrderId;
 use scheduler::{Action, ActionKind, Synapse, Transition};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Waiting,
-    /// In flight as this call.
-    Flying(u64),
+    /// In flight as this order.
+    Flying(OrderId),
     Done,
     Failed,
     /// Its resource is busy with something else; a new transition follows when that ends.
@@ -43,6 +44,14 @@ impl Graph {
         }
     }
 
+    /// No transition; the next one counts on.
+    pub(crate) fn empty(number: u64) -> Self {
+        Self {
+            number,
+            ..Self::default()
+        }
+    }
+
     /// The next action that may be carried out, if any.
     pub(crate) fn next_ready(&self) -> Option<Action> {
         let ready = |synapse: &Synapse| {
@@ -71,8 +80,8 @@ impl Graph {
         }
     }
 
-    pub(crate) fn fly(&mut self, id: u32, call: u64) {
-        self.set(id, Progress::Flying(call));
+    pub(crate) fn fly(&mut self, id: u32, order: OrderId) {
+        self.set(id, Progress::Flying(order));
     }
 
     pub(crate) fn confirm(&mut self, id: u32) {
@@ -87,9 +96,9 @@ impl Graph {
         self.set(id, Progress::Held);
     }
 
-    /// The action that this call carries out.
-    pub(crate) fn action_of(&self, call: u64) -> Option<&Action> {
-        let flying = Progress::Flying(call);
+    /// The action that this order carries out.
+    pub(crate) fn action_of(&self, order: OrderId) -> Option<&Action> {
+        let flying = Progress::Flying(order);
         self.synapses
             .iter()
             .find(|(_, p)| *p == flying)
@@ -141,8 +150,12 @@ mod tests {
             synapse(3, 5, &[99]),
         ]);
         assert_eq!(graph.next_ready().unwrap().id, 3, "99 is not of this graph");
-        graph.fly(3, 70);
-        assert_eq!(graph.action_of(70).unwrap().id, 3);
+        let order = OrderId {
+            incarnation: 1,
+            number: 70,
+        };
+        graph.fly(3, order);
+        assert_eq!(graph.action_of(order).unwrap().id, 3);
         assert_eq!(graph.next_ready().unwrap().id, 1);
         graph.confirm(1);
         assert_eq!(graph.next_ready(), None);

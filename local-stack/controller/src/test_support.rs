@@ -238,6 +238,9 @@ impl Bench {
             Effect::Stopped { left } => self.log.push(format!("stopped {}", left.join(","))),
             Effect::Fence(order) => self.log.push(format!("fence {}", order.target)),
             Effect::Fire(holding) => self.log.push(format!("fire {}", holding.term)),
+            Effect::Send(_) | Effect::Store { .. } | Effect::Lost(_) | Effect::Answer { .. } => {
+                panic!("a node alone has nobody to tell")
+            }
             Effect::Keep | Effect::Operation { .. } | Effect::Log(_) => {}
         }
     }

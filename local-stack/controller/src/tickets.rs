@@ -63,7 +63,7 @@ impl Controller {
     pub(crate) fn dependents_are_quiet(&self, ticket: &str) -> bool {
         self.names_under(ticket).iter().all(|resource| {
             let flying = self.calls.values().any(|call| {
-                let monitors = call.action.interval_ms > 0;
+                let monitors = call.command.interval_ms > 0;
                 call.flying && call.resource() == resource && !monitors
             });
             !flying && !self.doubtful.contains(resource) && !self.runs_under(ticket, resource)
@@ -182,7 +182,7 @@ impl Controller {
     pub(crate) fn stop_budget_ms(&self, ticket: &str) -> u64 {
         let dependents = self.dependents.get(ticket).into_iter().flatten();
         dependents
-            .map(|dependent| dependents::stop_ms(&self.cib, dependent))
+            .map(|dependent| dependents::stop_ms(self.replica.cib(), dependent))
             .sum()
     }
 

@@ -1,5 +1,8 @@
 //! What goes in and what comes out.
 
+use cib::Cib;
+use replica::{Answer, Round};
+
 /// This node's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -140,7 +143,7 @@ pub struct Fenced {
 }
 
 /// What the caller has to do, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Effect {
     /// Keep [`crate::Controller::kept`] where the next daemon of this boot finds it, before the effects
     /// that follow.
@@ -193,6 +196,29 @@ pub enum Effect {
         interval_ms: u32,
         /// How it ended.
         result: OperationResult,
+    },
+    /// Say it to the controllers of all nodes, this one included, in the site's one order.
+    Send(Vec<u8>),
+    /// Put the CIB on disk, with the era, in one; answer with [`crate::Controller::handle_stored`]. A
+    /// later one makes an earlier one superfluous.
+    Store {
+        /// Repeated in the answer.
+        round: Round,
+        /// Repeated in the answer.
+        number: u64,
+        /// The last quorate round that the copy was current in.
+        era: u64,
+        /// The copy; its status need not be written.
+        cib: Box<Cib>,
+    },
+    /// The site goes on with another configuration than this one of ours: keep it for the operator.
+    Lost(Box<Cib>),
+    /// What became of a change of the configuration that was asked for here.
+    Answer {
+        /// The number that it was given.
+        number: u64,
+        /// What became of it.
+        answer: Answer,
     },
     /// Something is worth a line in the log.
     Log(String),

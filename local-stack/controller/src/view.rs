@@ -6,7 +6,6 @@ use scheduler::{Grant, Inputs};
 use crate::controller::Controller;
 use crate::dependents::{self, Dependent, LossPolicy};
 use crate::graph::Graph;
-use crate::record;
 use crate::types::State;
 
 /// A resource's state with what is under way.
@@ -177,15 +176,15 @@ impl Controller {
 
     /// Every primitive of the configuration, and what else is known to run.
     pub fn resources(&self) -> Vec<ResourceView> {
-        dependents::all(&self.cib)
+        dependents::all(self.replica.cib())
             .into_iter()
             .map(|(id, agent)| {
                 let terms = self.gate.started_under(&id);
                 ResourceView {
                     agent,
                     state: self.shown(&id),
-                    managed: dependents::not_managed(&self.cib, &id, &self.node.uname).is_none(),
-                    fail_count: record::failures(&self.cib, &self.node, &id),
+                    managed: dependents::not_managed(self.replica.cib(), &id, &self.node.uname).is_none(),
+                    fail_count: replica::failures_of(self.replica.cib(), &self.node.id, &id),
                     last_failure: self.last_failure.get(&id).cloned(),
                     terms: terms
                         .into_iter()
@@ -202,7 +201,7 @@ impl Controller {
             if !call.flying || call.resource() != resource {
                 return None;
             }
-            match call.action.operation.as_str() {
+            match call.command.operation.as_str() {
                 "start" | "promote" => Some(Shown::Starting),
                 "stop" | "demote" => Some(Shown::Stopping),
                 _ => None,
@@ -215,7 +214,7 @@ impl Controller {
     /// would not once the proposed configuration is in force.
     fn hold(&self, ticket: &str) -> Option<String> {
         let list = self.dependents.get(ticket)?;
-        let current = self.hold_under(&self.cib, list);
+        let current = self.hold_under(self.replica.cib(), list);
         current.or_else(|| self.proposed.get(ticket).cloned())
     }
 
@@ -280,7 +279,7 @@ impl Controller {
             now: self.now.wall_s,
             grants: Some(grants),
         };
-        let graph = Graph::new(0, (self.settings.schedule)(&self.cib, &inputs));
+        let graph = Graph::new(0, (self.settings.schedule)(self.replica.cib(), &inputs));
         let would = |resource: &str, operation: &str| {
             graph.resource_actions().any(|action| {
                 action.operation == operation
