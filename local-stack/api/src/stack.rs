@@ -40,6 +40,9 @@ pub enum Do {
     CibReplace {
         /// A `<cib>` document.
         xml: String,
+        /// Why it is to be done although this part of the site has no quorum (several nodes).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        force: Option<String>,
     },
     /// Forget failures and probe again.
     ResourceCleanup {
@@ -193,6 +196,9 @@ pub struct Status {
     pub site: Option<String>,
     /// `running`, or `stopping` after [`Do::Shutdown`].
     pub phase: String,
+    /// All nodes, of a site of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_nodes: Option<SiteNodes>,
     /// Version of the CIB: `admin_epoch.epoch.num_updates`.
     pub cib_version: String,
     /// A transition is under way.
@@ -209,6 +215,35 @@ pub struct Status {
     /// What was found wrong in the configuration; the rest of it is in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub configuration_errors: Vec<String>,
+}
+
+/// The nodes of a site, as this one sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteNodes {
+    /// The view's name.
+    pub view: String,
+    /// The nodes of the view hold one copy of the CIB; if not, they are agreeing on one.
+    pub agreed: bool,
+    /// They may act.
+    pub quorate: bool,
+    /// Who coordinates (Pacemaker's DC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<String>,
+    /// Every node.
+    pub nodes: Vec<SiteNode>,
+}
+
+/// A node of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteNode {
+    /// Its name.
+    pub name: String,
+    /// `online`, `offline`, `unclean`, `pending`, `leaving`, `standby`, `maintenance`.
+    pub state: String,
+    /// It coordinates.
+    pub coordinates: bool,
+    /// Resources that are active there.
+    pub running: usize,
 }
 
 /// One resource.
@@ -230,6 +265,9 @@ pub struct Resource {
     /// The terms under which it was started, by ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<(String, u64)>,
+    /// Where it is active, of a site of several nodes; the state is then that of the site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// What was done.

@@ -90,7 +90,9 @@ impl Controller {
             // The same operation is under way already: its result counts for this transition.
             return self.graph.fly(action.id, *order);
         }
-        let only_monitors = flying.iter().all(|(_, flight)| flight.command.interval_ms > 0);
+        let only_monitors = flying
+            .iter()
+            .all(|(_, flight)| flight.command.interval_ms > 0);
         let gives_way = only_monitors && changes_state(&action.operation);
         if !flying.is_empty() && !gives_way {
             return self.graph.hold(action.id);

@@ -79,12 +79,10 @@ impl Controller {
             self.effects.push_back(Effect::Keep);
         }
         if changes_state(&command.operation) {
-            self.calls.retain(|_, call| {
-                call.resource() != resource || call.command.interval_ms == 0
-            });
-        } else if command.interval_ms > 0 {
             self.calls
-                .retain(|_, call| call.command.key != command.key);
+                .retain(|_, call| call.resource() != resource || call.command.interval_ms == 0);
+        } else if command.interval_ms > 0 {
+            self.calls.retain(|_, call| call.command.key != command.key);
         }
         let call = self.new_call(&command);
         self.effects.push_back(Effect::Run(Order {
@@ -228,9 +226,8 @@ impl Controller {
 
     /// The coordinator wants an order ended.
     pub(crate) fn abort_order(&mut self, order: OrderId) {
-        let ours = |(_, call): &(&u64, &Call)| {
-            call.command.order == order && call.flying && !call.aborted
-        };
+        let ours =
+            |(_, call): &(&u64, &Call)| call.command.order == order && call.flying && !call.aborted;
         let found = self.calls.iter().find(ours);
         if let Some((call, resource)) = found.map(|(id, call)| (*id, call.resource().to_owned())) {
             self.abort(call, resource);
@@ -260,5 +257,8 @@ fn failure_text(command: &Command, result: &OperationResult) -> String {
     } else {
         format!(": {}", result.reason)
     };
-    format!("{} of {}: {how}{reason}", command.operation, command.resource)
+    format!(
+        "{} of {}: {how}{reason}",
+        command.operation, command.resource
+    )
 }

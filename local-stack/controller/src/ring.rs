@@ -144,7 +144,10 @@ impl Controller {
         } else {
             "no quorum"
         };
-        let text = format!("the site's copy is agreed, {} coordinates, {quorum}", coordinator.uname);
+        let text = format!(
+            "the site's copy is agreed, {} coordinates, {quorum}",
+            coordinator.uname
+        );
         self.effects.push_back(Effect::Log(text));
         self.effects.push_back(Effect::Keep);
         let unnamed = self.replica.unnamed();
@@ -201,7 +204,8 @@ impl Controller {
                 self.doubtful.extend(own);
             }
             Change::Fenced { node, order } => {
-                self.flights.retain(|_, flight| flight.node.uname != node.uname);
+                self.flights
+                    .retain(|_, flight| flight.node.uname != node.uname);
                 match order {
                     Some(order) => self.confirm_or_reschedule(order, true),
                     None => self.dirty = true,

@@ -183,7 +183,8 @@ impl Controller {
                 ResourceView {
                     agent,
                     state: self.shown(&id),
-                    managed: dependents::not_managed(self.replica.cib(), &id, &self.node.uname).is_none(),
+                    managed: dependents::not_managed(self.replica.cib(), &id, &self.node.uname)
+                        .is_none(),
                     fail_count: replica::failures_of(self.replica.cib(), &self.node.id, &id),
                     last_failure: self.last_failure.get(&id).cloned(),
                     terms: terms

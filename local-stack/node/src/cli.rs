@@ -78,6 +78,10 @@ enum CibVerb {
         place: Where,
         /// A `<cib>` document.
         file: PathBuf,
+        /// Do it although this part of the site has no quorum, and say why. Another part that has one
+        /// goes on without it.
+        #[arg(long, value_name = "REASON")]
+        force: Option<String>,
     },
 }
 
@@ -149,6 +153,10 @@ struct DaemonArguments {
     /// Whether tickets gate resources.
     #[arg(long, value_enum, default_value = "on")]
     tickets: Tickets,
+    /// The configuration of messaging, of a site of several nodes: they are one cluster. Needs
+    /// `--tickets off` for now.
+    #[arg(long)]
+    messaging: Option<PathBuf>,
     /// Agents that may run at once, stops not counted [default: two per processor]
     #[arg(long)]
     parallel: Option<usize>,
@@ -193,8 +201,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Status(place) => (place, Do::Status),
         Verb::Shutdown(place) => (place, Do::Shutdown),
         Verb::Cib(CibVerb::Query { place, scope }) => (place, Do::CibQuery { scope }),
-        Verb::Cib(CibVerb::Replace { place, file }) => match read_document(&file) {
-            Ok(xml) => (place, Do::CibReplace { xml }),
+        Verb::Cib(CibVerb::Replace { place, file, force }) => match read_document(&file) {
+            Ok(xml) => (place, Do::CibReplace { xml, force }),
             Err(error) => return refuse(place.output_as, &error),
         },
         Verb::Resource(ResourceVerb::List(place)) => (place, Do::Status),
@@ -333,7 +341,19 @@ fn start(arguments: DaemonArguments) -> Result<Vec<String>, Box<dyn std::error::
     let agents = arguments.agents.or_else(|| variable("OCF_RA_PATH"));
     let agents = agents.unwrap_or_else(|| format!("{ocf_root}/resource.d"));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let messaging = arguments.messaging.as_deref();
+    let messaging = messaging
+        .map(|path| ::messaging::Config::load(path, Some(&arguments.node)))
+        .transpose()?;
+    if messaging.is_some() && arguments.tickets == Tickets::On {
+        return Err(
+            "several nodes (--messaging) need --tickets off: leases are not handed from node \
+                    to node yet"
+                .into(),
+        );
+    }
     let options = Options {
+        messaging,
         cib: arguments.cib,
         socket: arguments.socket,
         state: arguments.state,

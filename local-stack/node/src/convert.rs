@@ -2,7 +2,7 @@
 
 use controller::{Shown, State, TicketView};
 use stack_api::guard::Protection;
-use stack_api::stack::{Dependent, Lease, Resource, ResourceState, TicketStatus};
+use stack_api::stack::{Dependent, Lease, Resource, ResourceState, SiteNode, TicketStatus};
 
 pub(crate) fn lease(lease: Lease) -> controller::Lease {
     controller::Lease {
@@ -77,5 +77,82 @@ pub(crate) fn resource(view: controller::ResourceView) -> Resource {
         fail_count: view.fail_count,
         last_failure: view.last_failure,
         terms: view.terms,
+        nodes: Vec::new(),
+    }
+}
+
+/// Instances of a resource, wherever they are part of something.
+fn instances<'a>(
+    list: &'a [scheduler::ResourceStatus],
+    id: &str,
+    found: &mut Vec<&'a scheduler::ResourceStatus>,
+) {
+    for one in list {
+        if one.members.is_empty() && one.parts.is_empty() && one.id == id {
+            found.push(one);
+        }
+        instances(&one.members, id, found);
+        instances(&one.parts, id, found);
+    }
+}
+
+/// Where a resource is active, by the names of the nodes.
+pub(crate) fn places(status: &scheduler::Status, id: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    instances(&status.resources, id, &mut found);
+    let nodes = found.iter().flat_map(|one| &one.nodes);
+    let mut names: Vec<String> = nodes
+        .filter_map(|at| status.nodes.get(*at))
+        .map(|node| node.name.clone())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// How a resource stands on the whole site; none if nobody knows it.
+pub(crate) fn site_state(status: &scheduler::Status, id: &str) -> Option<ResourceState> {
+    let mut found = Vec::new();
+    instances(&status.resources, id, &mut found);
+    let state = |one: &&scheduler::ResourceStatus| match one.role {
+        _ if one.blocked => ResourceState::Blocked,
+        _ if one.failed => ResourceState::Failed,
+        "Promoted" => ResourceState::Promoted,
+        "Started" | "Unpromoted" => ResourceState::Started,
+        _ => ResourceState::Stopped,
+    };
+    // What runs somewhere runs, what is wrong somewhere is wrong.
+    let rank = |state: &ResourceState| match state {
+        ResourceState::Blocked => 4,
+        ResourceState::Failed => 3,
+        ResourceState::Promoted => 2,
+        ResourceState::Started => 1,
+        _ => 0,
+    };
+    found.iter().map(state).max_by_key(rank)
+}
+
+/// A node as people call its state.
+pub(crate) fn site_node(node: &scheduler::NodeStatus, coordinator: Option<&str>) -> SiteNode {
+    let state = if node.unclean {
+        "unclean"
+    } else if node.pending {
+        "pending"
+    } else if !node.online {
+        "offline"
+    } else if node.shutdown {
+        "leaving"
+    } else if node.maintenance {
+        "maintenance"
+    } else if node.standby || node.standby_on_fail {
+        "standby"
+    } else {
+        "online"
+    };
+    SiteNode {
+        name: node.name.clone(),
+        state: state.to_owned(),
+        coordinates: coordinator == Some(node.name.as_str()),
+        running: node.running,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cib::Cib;
 use controller::{
-    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Settings,
-    Start,
+    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Ring,
+    Settings, Start,
 };
 use executor::collect::Left;
 use executor::process::Surroundings;
@@ -21,10 +21,14 @@ use tokio::sync::mpsc;
 
 use crate::control::{Control, Input, PEERS_MAX};
 use crate::convert;
-use crate::disk::{StateDir, load_cib, marker};
+use crate::disk::{DiskError, StateDir, load_cib, load_era, marker};
 use crate::guard_link::{self, Ask, GuardLink, News};
+use crate::ring;
 
 mod requests;
+mod site;
+
+use site::{Site, Stored};
 
 /// News of the guard and saved files that wait for the loop.
 const BOUND: usize = 64;
@@ -43,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) tickets: bool,
     pub(crate) parallel: usize,
     pub(crate) clock: BootClock,
+    /// Messaging, of a site of several nodes.
+    pub(crate) messaging: Option<messaging::Config>,
 }
 
 /// A configuration that was written (or not), with who waits for it.
@@ -84,6 +90,8 @@ struct Daemon {
     proposal: Option<Proposal>,
     saved: mpsc::Sender<Saved>,
     left: Option<Unstopped>,
+    /// The other nodes.
+    site: Option<Site>,
 }
 
 /// Runs until it is told to end and everything is stopped.
@@ -92,7 +100,15 @@ struct Daemon {
 /// What kept the daemon from starting; nothing was started or stopped.
 pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::error::Error>> {
     let state = StateDir::open(&options.state)?;
-    let cib = load_cib(&options.cib)?;
+    let cib = match load_cib(&options.cib) {
+        // The first start of a node that joins others: it is given the site's.
+        Err(DiskError::Io { source, .. })
+            if options.messaging.is_some() && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Cib::empty()
+        }
+        read => read?,
+    };
     for waited in executor::orphans::settle(&state.notes()).await? {
         tracing::warn!(
             operation = waited,
@@ -135,8 +151,26 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
     let (asks, news) = link.map_or((None, None), |GuardLink { asks, news }| {
         (Some(asks), Some(news))
     });
+    let begin = now(options.clock);
+    let (stored, copies) = mpsc::channel(BOUND);
+    let (controller, site) = match &options.messaging {
+        None => (Controller::new(settings, cib, start, begin), None),
+        Some(config) => {
+            let me = config.me().map(|node| node.id);
+            let ring = Ring {
+                me: me.ok_or("messaging does not know this node")?,
+                incarnation: incarnation(options.clock),
+                era: load_era(&state.era_path(), &cib),
+            };
+            let controller = Controller::in_ring(settings, cib, start, &ring, begin);
+            let messaging = messaging::Daemon::start(config.clone())?;
+            let link = ring::start(&config.socket)?;
+            (controller, Some(Site::new(link, messaging, stored)))
+        }
+    };
     let daemon = Daemon {
-        controller: Controller::new(settings, cib, start, now(options.clock)),
+        controller,
+        site,
         options,
         state,
         executor,
@@ -156,6 +190,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
         reports,
         news,
         saves,
+        copies,
     };
     daemon.serve(&listener, &timer, channels).await
 }
@@ -165,6 +200,15 @@ struct Channels {
     reports: mpsc::Receiver<Report>,
     news: Option<mpsc::Receiver<News>>,
     saves: mpsc::Receiver<Saved>,
+    copies: mpsc::Receiver<Stored>,
+}
+
+/// Unlike that of every process of this node before: the clock of the wall may have been set back, but
+/// then the machine's own has gone on.
+fn incarnation(clock: BootClock) -> u64 {
+    let wall = u64::try_from(clock.wall_s()).unwrap_or(0);
+    let process = u64::from(std::process::id());
+    (wall << 20) ^ clock.now_ns().rotate_left(32) ^ process.rotate_left(48)
 }
 
 fn now(clock: BootClock) -> Now {
@@ -241,6 +285,8 @@ impl Daemon {
                 Some(news) = next_news(&mut channels.news) => self.news(news),
                 Some(input) = channels.inputs.recv() => self.input(input),
                 Some(saved) = channels.saves.recv() => self.saved(saved),
+                Some(stored) = channels.copies.recv() => self.stored(stored),
+                Some(news) = site::next_ring(&mut self.site) => self.ring(news)?,
                 accepted = listener.accept() => {
                     // Too many descriptors is the only failure; the next peer may be luckier.
                     if let Ok((stream, _)) = accepted {
@@ -448,6 +494,15 @@ impl Daemon {
                 self.tell_operation(resource, action, interval_ms, result);
             }
             Effect::Log(text) => tracing::info!("{text}"),
+            Effect::Send(word) => self.say(word),
+            Effect::Store {
+                round,
+                number,
+                era,
+                cib,
+            } => self.store(round, number, era, cib),
+            Effect::Lost(cib) => self.keep_lost(&cib),
+            Effect::Answer { number, answer } => self.became(number, answer),
             Effect::Stopped { left } => self.left = Some(left),
         }
     }

@@ -72,6 +72,39 @@ pub(crate) fn save_cib(path: &Path, cib: &Cib) -> Result<(), DiskError> {
         .map_err(at(parent))
 }
 
+/// Writes beside the CIB which era it is of, after it: an old era with a new CIB claims too little,
+/// which is safe, the reverse too much.
+pub(crate) fn save_era(path: &Path, era: u64, cib: &Cib) -> Result<(), DiskError> {
+    let text = format!("{era} {}\n", configuration(cib));
+    let new = path.with_extension("new");
+    let mut file = File::create(&new).map_err(at(&new))?;
+    file.write_all(text.as_bytes()).map_err(at(&new))?;
+    file.sync_all().map_err(at(&new))?;
+    fs::rename(&new, path).map_err(at(path))
+}
+
+/// The era of a CIB that was read. One that was changed meanwhile, by an editor or from a backup, is of
+/// none: what the site agreed on goes before it.
+pub(crate) fn load_era(path: &Path, cib: &Cib) -> u64 {
+    let Ok(text) = fs::read_to_string(path) else {
+        return 0;
+    };
+    let (era, digest) = text.trim().split_once(' ').unwrap_or_default();
+    if digest == configuration(cib) {
+        return era.parse().unwrap_or(0);
+    }
+    tracing::warn!(
+        "the CIB was changed while this daemon did not run: the other nodes' goes before it"
+    );
+    0
+}
+
+fn configuration(cib: &Cib) -> String {
+    let section = cib.section(cib::Section::Configuration);
+    let section = section.map(|section| cib.document().extract(section.key()));
+    section.map_or_else(String::new, |section| cib::digest::of_content(&section))
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptFile {
     boot_id: String,
@@ -111,6 +144,16 @@ impl StateDir {
             instance,
             _lock: lock,
         })
+    }
+
+    /// Where the CIB's era is kept.
+    pub(crate) fn era_path(&self) -> PathBuf {
+        self.file("era")
+    }
+
+    /// A file of the directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// Where running agents are noted.
@@ -200,6 +243,20 @@ mod tests {
         assert_eq!((second.instance.clone(), second.load_kept()), (name, kept));
         fs::write(dir.path().join("kept.json"), "{").unwrap();
         assert_eq!(second.load_kept(), Kept::default());
+    }
+
+    #[test]
+    fn the_era_is_that_of_the_configuration_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("era");
+        let mut cib = Cib::empty();
+        assert_eq!(load_era(&path, &cib), 0);
+        save_era(&path, 7, &cib).unwrap();
+        cib.bump_updates();
+        assert_eq!(load_era(&path, &cib), 7, "the status is not part of it");
+        let options = cib.section_or_append(cib::Section::Options);
+        cib.document_mut().append(options, "cluster_property_set");
+        assert_eq!(load_era(&path, &cib), 0, "an editor was there");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod explain;
 mod guard_link;
 mod messaging;
 mod render;
+mod ring;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stack_api::stack::{Resource, Status, TicketStatus};
+use stack_api::stack::{Resource, SiteNodes, Status, TicketStatus};
 
 pub(crate) fn status(status: &Status) -> String {
     let mut out = String::new();
@@ -19,6 +19,9 @@ pub(crate) fn status(status: &Status) -> String {
         status.cib_version,
         status.protection.name()
     );
+    if let Some(nodes) = &status.site_nodes {
+        out.push_str(&self::site(nodes));
+    }
     for limit in &status.limits {
         let _ = writeln!(out, "  limit: {limit}");
     }
@@ -32,6 +35,26 @@ pub(crate) fn status(status: &Status) -> String {
     out
 }
 
+fn site(site: &SiteNodes) -> String {
+    let coordinator = site.coordinator.as_deref().unwrap_or("nobody yet");
+    let quorum = match (site.agreed, site.quorate) {
+        (false, _) => "the nodes are agreeing on the CIB",
+        (true, true) => "quorate",
+        (true, false) => "no quorum",
+    };
+    let view = &site.view;
+    let mut out = format!("Nodes: {quorum}; coordinator (DC): {coordinator}; view {view}\n");
+    for node in &site.nodes {
+        let mark = if node.coordinates { ", DC" } else { "" };
+        let _ = writeln!(
+            out,
+            "  {}: {}{mark}, {} active",
+            node.name, node.state, node.running
+        );
+    }
+    out
+}
+
 pub(crate) fn resources(resources: &[Resource]) -> String {
     let mut out = String::from("Resources:\n");
     if resources.is_empty() {
@@ -39,6 +62,11 @@ pub(crate) fn resources(resources: &[Resource]) -> String {
     }
     for resource in resources {
         let managed = if resource.managed { "" } else { " (unmanaged)" };
+        let place = if resource.nodes.is_empty() {
+            String::new()
+        } else {
+            format!(" on {}", resource.nodes.join(", "))
+        };
         let terms: Vec<String> = resource
             .terms
             .iter()
@@ -51,7 +79,7 @@ pub(crate) fn resources(resources: &[Resource]) -> String {
         };
         let _ = writeln!(
             out,
-            "  {} ({}): {}{managed}{under}",
+            "  {} ({}): {}{place}{managed}{under}",
             resource.id,
             resource.agent,
             resource.state.name()

@@ -180,6 +180,7 @@ fn a_new_configuration_is_on_disk_before_it_is_answered() {
     let answer = node
         .ask(Do::CibReplace {
             xml: cib("", stopped),
+            force: None,
         })
         .unwrap();
     assert!(matches!(answer, Answer::Replaced { .. }));
@@ -197,7 +198,7 @@ fn a_new_configuration_is_on_disk_before_it_is_answered() {
             ErrorCode::Old,
         ),
     ] {
-        let refused = node.ask(Do::CibReplace { xml });
+        let refused = node.ask(Do::CibReplace { xml, force: None });
         assert!(
             matches!(&refused, Err(ClientError::Refused(body)) if body.code == code),
             "{refused:?}"
@@ -221,6 +222,7 @@ fn a_configuration_that_cannot_be_written_is_refused_as_a_whole() {
     let stopped = r#"<meta_attributes id="m"><nvpair id="m1" name="target-role" value="Stopped"/></meta_attributes>"#;
     let refused = node.ask(Do::CibReplace {
         xml: cib("", stopped),
+        force: None,
     });
     let Err(ClientError::Refused(body)) = &refused else {
         panic!("{refused:?}");
@@ -338,6 +340,7 @@ fn unmanaged_keeps_the_deadline_and_the_command_says_so() {
     let answer = node
         .ask(Do::CibReplace {
             xml: cib("t", meta),
+            force: None,
         })
         .unwrap();
     let Answer::Replaced { notes, .. } = answer else {
@@ -426,7 +429,7 @@ fn a_hold_is_agreed_before_its_reason_takes_effect() {
     let meta = r#"<meta_attributes id="m"><nvpair id="m1" name="is-managed" value="false"/></meta_attributes>"#;
     std::thread::scope(|scope| {
         let xml = cib("t", meta);
-        let replaced = scope.spawn(|| node.ask(Do::CibReplace { xml }).unwrap());
+        let replaced = scope.spawn(|| node.ask(Do::CibReplace { xml, force: None }).unwrap());
         until("the hold is wanted", || node.ticket().hold);
         node.hold(5);
         let mut lease = node.lease(5, FAR);

@@ -31,7 +31,10 @@ fn groups(hellos: &BTreeMap<u32, Hello>) -> Vec<Vec<u32>> {
                 && standing.line == known.line
                 && standing.digest == known.digest
         };
-        match groups.iter_mut().find(|group| group.first().is_some_and(same)) {
+        match groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(same))
+        {
             Some(group) => group.push(*node),
             None => groups.push(vec![*node]),
         }
@@ -102,7 +105,10 @@ mod tests {
 
     #[test]
     fn the_last_quorate_round_wins_whatever_the_version_says() {
-        let choice = chosen(vec![hello(3, 90, Some(9), Some(1)), hello(4, 2, None, None)]);
+        let choice = chosen(vec![
+            hello(3, 90, Some(9), Some(1)),
+            hello(4, 2, None, None),
+        ]);
         assert_eq!((choice.holders, choice.era), (vec![2], 4));
         assert_eq!(choice.others, [1]);
         assert_eq!(choice.coordinator, 2);
@@ -124,7 +130,10 @@ mod tests {
             hello(3, 8, Some(2), Some(3)),
         ]);
         assert_eq!((choice.holders, choice.coordinator), (vec![2, 3], 3));
-        let gone = chosen(vec![hello(3, 8, Some(2), Some(9)), hello(3, 8, Some(2), Some(9))]);
+        let gone = chosen(vec![
+            hello(3, 8, Some(2), Some(9)),
+            hello(3, 8, Some(2), Some(9)),
+        ]);
         assert_eq!((gone.coordinator, gone.others), (1, vec![]));
     }
 

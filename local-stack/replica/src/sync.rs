@@ -335,7 +335,9 @@ impl Replica {
             self.outputs.push_back(Output::Log(text.to_owned()));
             return;
         };
-        if configuration_digest(&cib) != configuration_digest(&self.cib) {
+        let version = self.cib.version();
+        let says_something = (version.admin_epoch, version.epoch) != (0, 0);
+        if says_something && configuration_digest(&cib) != configuration_digest(&self.cib) {
             let lost = Box::new(std::mem::replace(&mut self.cib, Cib::empty()));
             self.outputs.push_back(Output::Lost { cib: lost });
         }
@@ -360,7 +362,12 @@ impl Replica {
         let status = self.cib.section(Section::Status);
         let states = status.into_iter().flat_map(|status| {
             let states = status.children_named("node_state");
-            states.map(|state| (state.id().to_owned(), state.attr("uname").map(str::to_owned)))
+            states.map(|state| {
+                (
+                    state.id().to_owned(),
+                    state.attr("uname").map(str::to_owned),
+                )
+            })
         });
         let gone: Vec<(String, Option<String>)> =
             states.filter(|(id, _)| !here.contains(id)).collect();
@@ -389,9 +396,8 @@ impl Replica {
     fn judge_unstored(&mut self) {
         let last = self.seen.get(&(self.me, true)).copied();
         for one in std::mem::take(&mut self.unstored) {
-            let there = last.is_some_and(|(process, last)| {
-                process == self.incarnation && last >= one.number
-            });
+            let there = last
+                .is_some_and(|(process, last)| process == self.incarnation && last >= one.number);
             if there {
                 let Unstored { number, .. } = one;
                 self.unstored.push(Unstored { number, at: 0 });

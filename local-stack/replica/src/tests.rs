@@ -34,7 +34,8 @@ struct Site {
 }
 
 fn configured(epoch: u64, name: &str) -> String {
-    let resource = format!(r#"<resources><primitive id="{name}" class="ocf" type="x"/></resources>"#);
+    let resource =
+        format!(r#"<resources><primitive id="{name}" class="ocf" type="x"/></resources>"#);
     let whole = CIB.replace("<resources/>", &resource);
     whole.replace("epoch=\"1\" num", &format!("epoch=\"{epoch}\" num"))
 }
@@ -219,7 +220,10 @@ fn all_start_together_and_changes_reach_everybody() {
     assert!(site.has(1, "a") && site.text(1).contains("value=\"x\""));
     assert!(site.hosts[&1].replica.is_coordinator());
     assert_eq!(site.state(2, 3, "join"), "member");
-    assert!(site.hosts.values().all(|host| host.disk.0 == 1), "the first era");
+    assert!(
+        site.hosts.values().all(|host| host.disk.0 == 1),
+        "the first era"
+    );
 }
 
 #[test]
@@ -242,7 +246,11 @@ fn an_acknowledged_change_is_on_a_quorum_of_disks() {
     let mut site = Site::new();
     site.view(&[1, 2, 3]);
     site.hosts.get_mut(&2).unwrap().hangs = true;
-    assert_eq!(site.replace(1, configured(2, "a")), Some(Answer::Done), "two of three");
+    assert_eq!(
+        site.replace(1, configured(2, "a")),
+        Some(Answer::Done),
+        "two of three"
+    );
     site.hosts.get_mut(&3).unwrap().hangs = true;
     assert_eq!(site.replace(1, configured(3, "b")), None, "one of three");
     assert!(site.has(3, "b"), "and yet in force");
@@ -258,10 +266,16 @@ fn without_quorum_a_change_is_refused_unless_forced_and_loses_against_the_quorat
     assert!(matches!(refused, Some(Answer::Refused(_))), "{refused:?}");
     let forced = site.replace_for(1, configured(9, "lonely"), Some("the others burn"));
     assert_eq!(forced, Some(Answer::Done));
-    assert_eq!(site.replace(3, configured(2, "quorate")), Some(Answer::Done));
+    assert_eq!(
+        site.replace(3, configured(2, "quorate")),
+        Some(Answer::Done)
+    );
     site.view(&[1, 2, 3]);
     site.assert_one_copy(&[1, 2, 3]);
-    assert!(site.has(1, "quorate") && !site.has(1, "lonely"), "whatever its version says");
+    assert!(
+        site.has(1, "quorate") && !site.has(1, "lonely"),
+        "whatever its version says"
+    );
     assert_eq!(site.hosts[&1].lost, 1, "kept for the operator");
     assert_eq!(site.hosts[&2].lost, 0);
 }
@@ -294,13 +308,21 @@ fn a_change_that_was_under_way_is_made_once() {
         name: "a".to_owned(),
         value: Some("late".to_owned()),
     };
-    site.hosts.get_mut(&3).unwrap().replica.propose(change.clone());
+    site.hosts
+        .get_mut(&3)
+        .unwrap()
+        .replica
+        .propose(change.clone());
     site.drain(3);
     site.bus.clear();
     site.view(&[2, 3]);
     assert!(site.text(2).contains("late"));
     // Delivered to node 2 alone, which goes on with node 3 after a cut.
-    site.hosts.get_mut(&3).unwrap().replica.propose(Change::Cleanup { resource: None });
+    site.hosts
+        .get_mut(&3)
+        .unwrap()
+        .replica
+        .propose(Change::Cleanup { resource: None });
     site.drain(3);
     let (_, from, word) = site.bus.pop_front().unwrap();
     site.parts.remove(&3);
@@ -325,11 +347,20 @@ fn copies_that_differ_are_found_and_healed_from_the_coordinator() {
     three.cib_mut().set_ticket_state("bit-rot", true, false);
     site.now_ns = site.hosts[&1].replica.next_timeout().unwrap();
     let now_ns = site.now_ns;
-    site.hosts.get_mut(&1).unwrap().replica.handle_timeout(now_ns);
+    site.hosts
+        .get_mut(&1)
+        .unwrap()
+        .replica
+        .handle_timeout(now_ns);
     site.run();
     site.assert_one_copy(&[1, 2, 3]);
     assert!(!site.text(3).contains("bit-rot"));
-    assert!(site.hosts[&1].logs.iter().any(|text| text.contains("differ")));
+    assert!(
+        site.hosts[&1]
+            .logs
+            .iter()
+            .any(|text| text.contains("differ"))
+    );
 }
 
 #[test]
@@ -340,7 +371,11 @@ fn a_node_without_a_replica_is_left_out_and_joins_when_it_listens() {
     assert!(!site.hosts[&1].replica.is_synced());
     site.now_ns += SKIP_AFTER_NS;
     let now_ns = site.now_ns;
-    site.hosts.get_mut(&1).unwrap().replica.handle_timeout(now_ns);
+    site.hosts
+        .get_mut(&1)
+        .unwrap()
+        .replica
+        .handle_timeout(now_ns);
     site.mute.clear();
     site.run();
     // Node 3 hears that it was left out, and asks everybody again.
@@ -364,7 +399,11 @@ fn who_leaves_in_order_is_expected_to_be_down() {
     three.propose(Change::Leave { node });
     site.run();
     site.view(&[1, 2, 3]);
-    assert_eq!(site.state(1, 3, "expected"), "down", "another view does not take it back");
+    assert_eq!(
+        site.state(1, 3, "expected"),
+        "down",
+        "another view does not take it back"
+    );
     site.crash(3);
     site.view(&[1, 2]);
     assert_eq!(site.state(1, 3, "expected"), "down");

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::Change;
 
 /// One agreement on who holds what: a view, or a view and who began to listen in it.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Round {
     /// The view's name.
     pub view: String,

@@ -17,6 +17,7 @@ const SANS_IO: [&str; 8] = [
     "controller",
     "fencer",
     "membership",
+    "replica",
 ];
 
 /// Libraries that do no I/O and read no clock.
@@ -49,7 +50,7 @@ const TICKET_PART: [&str; 9] = [
 const SHARED: [&str; 2] = ["link", "quorum-device"];
 
 /// The crates of the local stack: they never use the ticket part, but for what is shared.
-const LOCAL_STACK: [&str; 12] = [
+const LOCAL_STACK: [\&str; 12] = [
     "tools",
     "cib",
     "controller",
@@ -59,6 +60,7 @@ const LOCAL_STACK: [&str; 12] = [
     "local-stack",
     "membership",
     "messaging",
+    "replica",
     "scheduler",
     "stack-api",
     "stack-client",

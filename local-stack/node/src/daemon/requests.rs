@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cib::Cib;
-use stack_api::stack::{Answer, Check, Do, Outcome, Request, Status};
+use stack_api::stack::{Answer, Check, Do, Outcome, Request, Resource, SiteNodes, Status};
 use stack_api::{ErrorBody, ErrorCode};
 use tokio::time::Instant;
 
@@ -24,7 +24,10 @@ impl Daemon {
             Input::Request(peer, Request { id, r#do }) => {
                 let result = match r#do {
                     // Answered when it is on disk.
-                    Do::CibReplace { xml } => self.replace(peer, id, &xml).map(|()| None),
+                    Do::CibReplace { xml, force } if self.site.is_some() => self
+                        .replace_everywhere(peer, id, &xml, force)
+                        .map(|()| None),
+                    Do::CibReplace { xml, .. } => self.replace(peer, id, &xml).map(|()| None),
                     other => self.answer(peer, other).map(Some),
                 };
                 // The effects of a lease belong to its answer's state.
@@ -133,6 +136,7 @@ impl Daemon {
         Status {
             node: self.options.node.clone(),
             site: self.options.site.clone(),
+            site_nodes: self.site_nodes(),
             phase: if self.controller.is_stopping() {
                 "stopping"
             } else {
@@ -143,12 +147,7 @@ impl Daemon {
             busy: self.controller.is_busy(),
             protection,
             limits,
-            resources: self
-                .controller
-                .resources()
-                .into_iter()
-                .map(convert::resource)
-                .collect(),
+            resources: self.resources(),
             tickets: self
                 .controller
                 .tickets()
@@ -157,6 +156,49 @@ impl Daemon {
                 .collect(),
             configuration_errors: self.controller.diagnostics().to_vec(),
         }
+    }
+
+    /// How the CIB's status reads.
+    fn judged(&self) -> scheduler::Status {
+        let inputs = scheduler::Inputs {
+            now: self.options.clock.wall_s(),
+            grants: None,
+        };
+        scheduler::status(self.controller.cib(), &inputs)
+    }
+
+    fn resources(&self) -> Vec<Resource> {
+        let views = self.controller.resources().into_iter();
+        let mut resources: Vec<Resource> = views.map(convert::resource).collect();
+        if self.site.is_some() {
+            let judged = self.judged();
+            for resource in &mut resources {
+                resource.nodes = convert::places(&judged, &resource.id);
+                if let Some(state) = convert::site_state(&judged, &resource.id) {
+                    resource.state = state;
+                }
+            }
+        }
+        resources
+    }
+
+    /// The site's nodes, of a site of several.
+    fn site_nodes(&self) -> Option<SiteNodes> {
+        self.site.as_ref()?;
+        let replica = self.controller.replica();
+        let coordinator = replica.coordinator().map(|node| node.uname);
+        let judged = self.judged();
+        Some(SiteNodes {
+            view: replica.view().name.clone(),
+            agreed: replica.is_synced(),
+            quorate: replica.is_quorate(),
+            nodes: judged
+                .nodes
+                .iter()
+                .map(|node| convert::site_node(node, coordinator.as_deref()))
+                .collect(),
+            coordinator,
+        })
     }
 
     fn query(&self, scope: Option<&str>) -> Result<Answer, ErrorBody> {
