@@ -6,7 +6,7 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5EED_0F_C1_05_7E_12)
+        Self(seed ^ 0x005E_ED0F_C105_7E12)
     }
 
     pub(crate) fn bits(&mut self) -> u64 {

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use crate::random::Random;
 
+/// Who said it, and what.
+pub(crate) type Message = (u32, Vec<u8>);
+
 /// A view.
 #[derive(Debug, Default)]
 pub(crate) struct WireView {
-    pub(crate) name: String,
     pub(crate) members: Vec<u32>,
-    log: Vec<(u32, Vec<u8>)>,
+    log: Vec<Message>,
 }
 
 /// Where a node is.
@@ -44,7 +46,7 @@ impl Wire {
     }
 
     /// The next message for a node.
-    pub(crate) fn deliver(&mut self, node: u32) -> Option<(u32, Vec<u8>)> {
+    pub(crate) fn deliver(&mut self, node: u32) -> Option<Message> {
         let (view, place) = self.places.get_mut(&node)?.at.as_mut()?;
         let message = self.views.get(view)?.log.get(*place)?.clone();
         *place += 1;
@@ -67,7 +69,7 @@ impl Wire {
         &mut self,
         random: &mut Random,
         together: &[u32],
-    ) -> Vec<(u32, Vec<(u32, Vec<u8>)>)> {
+    ) -> Vec<(u32, Vec<Message>)> {
         let mut due = Vec::new();
         let mut groups: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for node in together {
@@ -106,7 +108,6 @@ impl Wire {
             place.at = Some((self.next, 0));
         }
         let view = WireView {
-            name: name.clone(),
             members: members.to_vec(),
             log,
         };

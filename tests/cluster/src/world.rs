@@ -241,7 +241,7 @@ impl World {
             if let Some(breach) = self.breach.take() {
                 return Err(format!("at {} ms: {breach}", self.now_ns / MS));
             }
-            if self.healed && self.report.events % 64 == 0 {
+            if self.healed && self.report.events.is_multiple_of(64) {
                 match self.at_rest() {
                     Ok(()) => return Ok(()),
                     Err(reason) => why = reason,

@@ -67,8 +67,9 @@ const LOCAL_STACK: [\&str; 12] = [
 ];
 
 /// Crates under `tests/`, which nothing else may use.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     "bench",
+    "cluster-sim",
     "conformance",
     "demo",
     "fuzz",
