@@ -58,7 +58,10 @@ pub(crate) fn command(
     uuid: &str,
     start_failure_is_fatal: bool,
 ) -> Command {
-    let resource = action.resource.clone().unwrap_or_default();
+    let resource = action.resource.as_deref().cloned().unwrap_or_default();
+    let mut attributes = action.attributes.to_vec();
+    // Looked up by name later.
+    attributes.sort();
     Command {
         order,
         resource: resource.id,
@@ -70,7 +73,7 @@ pub(crate) fn command(
         interval_ms: action.interval_ms,
         timeout_ms: action.timeout_ms,
         target_rc: action.target_rc,
-        attributes: action.attributes.clone(),
+        attributes,
         transition_key: format!("{}:{transition}:{}:{uuid}", action.id, action.target_rc),
         start_failure_is_fatal,
     }

@@ -97,6 +97,12 @@ impl Controller {
         if !flying.is_empty() && !gives_way {
             return self.graph.hold(action.id);
         }
+        if matches!(action.operation.as_str(), "start" | "promote")
+            && self.is_begun_elsewhere(&node, &resource)
+        {
+            // The CIB does not know yet that it may be active there: whatever comes of it comes first.
+            return self.graph.hold(action.id);
+        }
         if action.operation == "delete" {
             self.replica.propose(Change::Forget {
                 node,
@@ -119,6 +125,19 @@ impl Controller {
             Some(number) if !here => self.replica.command(number, command),
             _ => self.carry_out(command),
         }
+    }
+
+    /// The resource is being started or promoted on another node by an order that this transition knows
+    /// nothing of. (Instances of one clone start side by side, in one transition.)
+    fn is_begun_elsewhere(&self, node: &NodeRef, resource: &str) -> bool {
+        self.flights.iter().any(|(order, flight)| {
+            let begins = matches!(flight.command.operation.as_str(), "start" | "promote");
+            begins
+                && flight.node.uname != node.uname
+                && flight.command.resource == resource
+                && self.graph.action_of(*order).is_none()
+                && !self.graph.has(&flight.command.key, &flight.node.uname)
+        })
     }
 
     /// Where an action belongs; without a word about it, here.

@@ -30,7 +30,7 @@ pub(crate) struct Fencing {
 impl Controller {
     /// Carries out a `stonith` action.
     pub(crate) fn fence(&mut self, action: &Action) {
-        let node = action.node.clone().unwrap_or_default();
+        let node = action.node.as_deref().cloned().unwrap_or_default();
         let what = action
             .attribute("CRM_meta_stonith_action")
             .unwrap_or("reboot");

@@ -105,6 +105,14 @@ impl Graph {
             .map(|(synapse, _)| &synapse.action)
     }
 
+    /// There is an action with this key on this node.
+    pub(crate) fn has(&self, key: &str, uname: &str) -> bool {
+        self.synapses.iter().any(|(synapse, _)| {
+            let node = synapse.action.node.as_ref();
+            synapse.action.key == key && node.is_some_and(|node| node.uname == uname)
+        })
+    }
+
     /// Something is in flight or can still fire.
     pub(crate) fn is_busy(&self) -> bool {
         let flying = |p: &Progress| matches!(p, Progress::Flying(_));

@@ -150,6 +150,11 @@ impl Controller {
         );
         self.effects.push_back(Effect::Log(text));
         self.effects.push_back(Effect::Keep);
+        self.name_nodes();
+    }
+
+    /// Nodes of the site that the configuration does not name are added to it.
+    fn name_nodes(&mut self) {
         let unnamed = self.replica.unnamed();
         if self.replica.is_coordinator() && self.replica.is_quorate() && !unnamed.is_empty() {
             self.replica.propose(Change::Nodes(unnamed));
@@ -221,6 +226,7 @@ impl Controller {
                     let text = format!("CIB {version} is in force, from node {from}");
                     self.effects.push_back(Effect::Log(text));
                     self.configuration_changed();
+                    self.name_nodes();
                 }
             }
         }

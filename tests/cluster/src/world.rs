@@ -399,7 +399,8 @@ impl World {
             let (action, interval) = (&order.action, order.interval_ms);
             format!("n{node} runs {action} {} ({interval})", order.resource)
         });
-        if order.action == "start" {
+        // A fencing device is only watched where it is active: it may be so twice.
+        if order.action == "start" && order.class != "stonith" {
             let others = self.hosts.values().flat_map(|host| {
                 let busy = host.agents.active.iter().chain(&host.agents.starting);
                 busy.map(|resource| (host.number, resource.as_str()))
