@@ -50,7 +50,7 @@ const TICKET_PART: [&str; 9] = [
 const SHARED: [&str; 2] = ["link", "quorum-device"];
 
 /// The crates of the local stack: they never use the ticket part, but for what is shared.
-const LOCAL_STACK: [\&str; 12] = [
+const LOCAL_STACK: [&str; 12] = [
     "tools",
     "cib",
     "controller",
