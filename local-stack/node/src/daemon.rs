@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use cib::Cib;
 use controller::{
-    Controller, Effect, Ending, Fenced, GuardHeld, Holding, Now, OperationResult, Order, Ring,
-    Settings, Start,
+    Controller, Effect, Ending, GuardHeld, Holding, Now, OperationResult, Order, Settings, Start,
 };
 use executor::collect::Left;
 use executor::process::Surroundings;
@@ -21,9 +20,8 @@ use tokio::sync::mpsc;
 
 use crate::control::{Control, Input, PEERS_MAX};
 use crate::convert;
-use crate::disk::{DiskError, StateDir, load_cib, load_era, marker};
+use crate::disk::{StateDir, marker};
 use crate::guard_link::{self, Ask, GuardLink, News};
-use crate::ring;
 
 mod requests;
 mod site;
@@ -100,15 +98,7 @@ struct Daemon {
 /// What kept the daemon from starting; nothing was started or stopped.
 pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::error::Error>> {
     let state = StateDir::open(&options.state)?;
-    let cib = match load_cib(&options.cib) {
-        // The first start of a node that joins others: it is given the site's.
-        Err(DiskError::Io { source, .. })
-            if options.messaging.is_some() && source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Cib::empty()
-        }
-        read => read?,
-    };
+    let cib = site::load(&options)?;
     for waited in executor::orphans::settle(&state.notes()).await? {
         tracing::warn!(
             operation = waited,
@@ -119,16 +109,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
         Some(path) => guard_link::first_state(path).await,
         None => None,
     };
-    let (executor, reports) = Executor::new(executor::Settings {
-        around: Surroundings {
-            directories: options.agents.clone(),
-            notes: Some(state.notes()),
-            // This very program, even when its file was replaced by an upgrade meanwhile.
-            collector: Some(PathBuf::from("/proc/self/exe")),
-            ..Surroundings::default()
-        },
-        parallel: options.parallel,
-    });
+    let (executor, reports) = start_executor(&options, &state);
     let settings = Settings {
         node: options.node.clone(),
         uuid: state.instance.clone(),
@@ -151,23 +132,14 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
     let (asks, news) = link.map_or((None, None), |GuardLink { asks, news }| {
         (Some(asks), Some(news))
     });
-    let begin = now(options.clock);
     let (stored, copies) = mpsc::channel(BOUND);
-    let (controller, site) = match &options.messaging {
-        None => (Controller::new(settings, cib, start, begin), None),
-        Some(config) => {
-            let me = config.me().map(|node| node.id);
-            let ring = Ring {
-                me: me.ok_or("messaging does not know this node")?,
-                incarnation: incarnation(options.clock),
-                era: load_era(&state.era_path(), &cib),
-            };
-            let controller = Controller::in_ring(settings, cib, start, &ring, begin);
-            let messaging = messaging::Daemon::start(config.clone())?;
-            let link = ring::start(&config.socket)?;
-            (controller, Some(Site::new(link, messaging, stored)))
-        }
+    let begin = site::Begin {
+        settings,
+        cib,
+        start,
+        stored,
     };
+    let (controller, site) = site::begin(&options, &state, begin)?;
     let daemon = Daemon {
         controller,
         site,
@@ -195,20 +167,25 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
     daemon.serve(&listener, &timer, channels).await
 }
 
+fn start_executor(options: &Options, state: &StateDir) -> (Executor, mpsc::Receiver<Report>) {
+    Executor::new(executor::Settings {
+        around: Surroundings {
+            directories: options.agents.clone(),
+            notes: Some(state.notes()),
+            // This very program, even when its file was replaced by an upgrade meanwhile.
+            collector: Some(PathBuf::from("/proc/self/exe")),
+            ..Surroundings::default()
+        },
+        parallel: options.parallel,
+    })
+}
+
 struct Channels {
     inputs: mpsc::Receiver<Input>,
     reports: mpsc::Receiver<Report>,
     news: Option<mpsc::Receiver<News>>,
     saves: mpsc::Receiver<Saved>,
     copies: mpsc::Receiver<Stored>,
-}
-
-/// Unlike that of every process of this node before: the clock of the wall may have been set back, but
-/// then the machine's own has gone on.
-fn incarnation(clock: BootClock) -> u64 {
-    let wall = u64::try_from(clock.wall_s()).unwrap_or(0);
-    let process = u64::from(std::process::id());
-    (wall << 20) ^ clock.now_ns().rotate_left(32) ^ process.rotate_left(48)
 }
 
 fn now(clock: BootClock) -> Now {
@@ -475,16 +452,6 @@ impl Daemon {
             }
             Effect::Disarm(holding) => self.ask(Ask::Disarm(holding)),
             Effect::Fire(holding) => self.ask(Ask::Fire(holding)),
-            Effect::Fence(order) => {
-                let fenced = Fenced {
-                    call: Some(order.call),
-                    target: order.target,
-                    action: order.action,
-                    result: Err("there is no fencer on this node".to_owned()),
-                };
-                let now = now(self.options.clock);
-                self.controller.handle_fenced(now, &fenced);
-            }
             Effect::Operation {
                 resource,
                 action,
@@ -494,16 +461,8 @@ impl Daemon {
                 self.tell_operation(resource, action, interval_ms, result);
             }
             Effect::Log(text) => tracing::info!("{text}"),
-            Effect::Send(word) => self.say(word),
-            Effect::Store {
-                round,
-                number,
-                era,
-                cib,
-            } => self.store(round, number, era, cib),
-            Effect::Lost(cib) => self.keep_lost(&cib),
-            Effect::Answer { number, answer } => self.became(number, answer),
             Effect::Stopped { left } => self.left = Some(left),
+            other => self.site_effect(other),
         }
     }
 

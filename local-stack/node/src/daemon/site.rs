@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cib::Cib;
-use controller::{Answer as Became, Round};
+use controller::{Answer as Became, Controller, Effect, Fenced, Ring, Round, Settings, Start};
+use stack_api::clock::BootClock;
 use stack_api::stack::{Answer, Outcome};
 use stack_api::{ErrorBody, ErrorCode};
 use tokio::sync::mpsc;
 
-use super::{Daemon, now};
-use crate::disk::{DiskError, save_cib, save_era};
-use crate::ring::{RingLink, RingNews};
+use super::{Daemon, Options, now};
+use crate::disk::{DiskError, StateDir, load_cib, load_era, save_cib, save_era};
+use crate::ring::{self, RingLink, RingNews};
 
 /// A copy to be put on disk.
 #[derive(Debug)]
@@ -60,6 +61,62 @@ impl Site {
     }
 }
 
+/// What a controller begins with.
+pub(super) struct Begin {
+    pub(super) settings: Settings,
+    pub(super) cib: Cib,
+    pub(super) start: Start,
+    pub(super) stored: mpsc::Sender<Stored>,
+}
+
+/// Reads the CIB. A node that joins others may have none at its first start: it is given the site's.
+pub(super) fn load(options: &Options) -> Result<Cib, DiskError> {
+    match load_cib(&options.cib) {
+        Err(DiskError::Io { source, .. })
+            if options.messaging.is_some() && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(Cib::empty())
+        }
+        read => read,
+    }
+}
+
+/// The controller of one node, or of one of several with messaging around it.
+pub(super) fn begin(
+    options: &Options,
+    state: &StateDir,
+    begin: Begin,
+) -> Result<(Controller, Option<Site>), Box<dyn std::error::Error>> {
+    let Begin {
+        settings,
+        cib,
+        start,
+        stored,
+    } = begin;
+    let at = now(options.clock);
+    let Some(config) = &options.messaging else {
+        return Ok((Controller::new(settings, cib, start, at), None));
+    };
+    let me = config.me().map(|node| node.id);
+    let ring = Ring {
+        me: me.ok_or("messaging does not know this node")?,
+        incarnation: incarnation(options.clock),
+        era: load_era(&state.era_path(), &cib),
+    };
+    let controller = Controller::in_ring(settings, cib, start, &ring, at);
+    let messaging = messaging::Daemon::start(config.clone())?;
+    let link = ring::start(&config.socket)?;
+    Ok((controller, Some(Site::new(link, messaging, stored))))
+}
+
+/// Unlike that of every process of this node before: the clock of the wall may have been set back, but
+/// then the machine's own has gone on.
+fn incarnation(clock: BootClock) -> u64 {
+    let wall = u64::try_from(clock.wall_s()).unwrap_or(0);
+    let process = u64::from(std::process::id());
+    (wall << 20) ^ clock.now_ns().rotate_left(32) ^ process.rotate_left(48)
+}
+
 /// The next thing that messaging tells; never without it.
 pub(super) async fn next_ring(site: &mut Option<Site>) -> Option<RingNews> {
     match site {
@@ -82,6 +139,32 @@ impl Daemon {
             RingNews::Broken(why) => return Err(format!("messaging: {why}")),
         }
         Ok(())
+    }
+
+    /// Effects that concern other nodes.
+    pub(super) fn site_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Fence(order) => {
+                let fenced = Fenced {
+                    call: Some(order.call),
+                    target: order.target,
+                    action: order.action,
+                    result: Err("there is no fencer on this node".to_owned()),
+                };
+                let now = now(self.options.clock);
+                self.controller.handle_fenced(now, &fenced);
+            }
+            Effect::Send(word) => self.say(word),
+            Effect::Store {
+                round,
+                number,
+                era,
+                cib,
+            } => self.store(round, number, era, cib),
+            Effect::Lost(cib) => self.keep_lost(&cib),
+            Effect::Answer { number, answer } => self.became(number, answer),
+            other => tracing::error!(?other, "an effect that nobody carries out"),
+        }
     }
 
     pub(super) fn say(&mut self, word: Vec<u8>) {
