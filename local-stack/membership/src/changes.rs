@@ -47,7 +47,15 @@ impl Node {
         let me = self.config.me;
         let mut to = self.config.nodes.clone();
         to.merge(&self.ring.view.members);
+        // What is known to be stored everywhere first: whoever was removed knows of it before those
+        // that stay, and they might otherwise part from it before they work by its removal.
+        let last = Packet::Stable {
+            view: self.ring.view.id,
+            stable: self.ring.stable,
+            high: self.ring.high,
+        };
         for node in to.iter().filter(|node| *node != me) {
+            self.send(node, last.clone());
             self.send(node, Packet::Leave);
         }
     }

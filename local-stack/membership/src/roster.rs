@@ -15,6 +15,15 @@
 //!   common, so no two halves are quorate, each by a list of its own (the same rule as in Ongaro's
 //!   thesis on Raft, 2014, section 4.1).
 //!
+//! * A change counts once a quorum has it: delivered in its view, which every member then has stored,
+//!   or in a transitional view that has the majority. A minority that finds it in its transitional
+//!   view cannot know what the others do: it keeps it as *undecided*, with the view, and says it with
+//!   its list. The next view with a majority that has heard everybody decides: the undecided list of
+//!   the latest view, because the majority has a member that knows what an earlier one has decided.
+//!
+//! An undecided change is kept in memory only: if a majority ends between receiving a change and
+//! storing it, and the rest is away, another change may take its version.
+//!
 //! Its messages are to be submitted as [`crate::Guarantee::Safe`]: a list that somebody works by is
 //! one that every member of the view has stored. The caller stores a new list durably before it acts
 //! by it ([`RosterEvent::Changed`]), and begins with the stored one after a restart.
@@ -23,7 +32,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, NodeSet};
+use crate::ids::{NodeId, NodeSet, View, ViewId};
 
 /// Most nodes of a site.
 const NODES_MAX: usize = 64;
@@ -92,10 +101,31 @@ pub enum Change {
     Votes(NodeId, u32),
 }
 
+/// A list of which its holders do not know whether a quorum has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Undecided {
+    /// In which it was accepted last.
+    view: ViewId,
+    list: NodeList,
+}
+
+impl Undecided {
+    /// The greatest is the one that may have been decided.
+    fn rank(&self) -> (u64, ViewId, &[(NodeId, u32)]) {
+        (self.list.version, self.view, &self.list.votes)
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 enum Word {
-    List(NodeList),
-    Change { replaces: u64, change: Change },
+    List {
+        list: NodeList,
+        undecided: Option<Undecided>,
+    },
+    Change {
+        replaces: u64,
+        change: Change,
+    },
 }
 
 /// What the caller has to know.
@@ -121,6 +151,10 @@ pub struct Roster {
     list: NodeList,
     /// The members of the view that have not said their list yet.
     silent: NodeSet,
+    view: Option<View>,
+    /// The transitional view, while its messages are delivered.
+    companions: Option<NodeSet>,
+    undecided: Option<Undecided>,
     outgoing: VecDeque<Vec<u8>>,
     events: VecDeque<RosterEvent>,
 }
@@ -132,6 +166,9 @@ impl Roster {
             silent: NodeSet::from_iter([me]),
             me,
             list,
+            view: None,
+            companions: None,
+            undecided: None,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -154,10 +191,17 @@ impl Roster {
     }
 
     /// A new view: each member says its list.
-    pub fn handle_view(&mut self, members: &NodeSet) {
-        self.silent = members.clone();
-        let list = self.list.clone();
-        self.say(&Word::List(list));
+    pub fn handle_view(&mut self, view: &View) {
+        self.silent = view.members.clone();
+        self.view = Some(view.clone());
+        self.companions = None;
+        let (list, undecided) = (self.list.clone(), self.undecided.clone());
+        self.say(&Word::List { list, undecided });
+    }
+
+    /// The view has ended: what is delivered before the next one, these have.
+    pub fn handle_transitional(&mut self, companions: &NodeSet) {
+        self.companions = Some(companions.clone());
     }
 
     /// A message of the view in the order of all; false if it is not one of ours. `quorate`: by the
@@ -167,14 +211,18 @@ impl Roster {
             return false;
         };
         match word {
-            Word::List(list) => {
+            Word::List { list, undecided } => {
                 self.silent = self.silent.without(&NodeSet::from_iter([sender]));
                 if list.version > self.list.version {
                     self.take(list);
                 }
+                self.note(undecided);
+                if self.silent.is_empty() {
+                    self.decide();
+                }
             }
             Word::Change { replaces, change } => match self.judge(replaces, change, quorate) {
-                Ok(list) => self.take(list),
+                Ok(list) => self.accept(list),
                 Err(why) => self.events.push_back(RosterEvent::Refused {
                     asked: sender,
                     change,
@@ -197,14 +245,68 @@ impl Roster {
         if !self.silent.is_empty() {
             return Err("the view is new, and not every member has said its list: ask again");
         }
+        if self.undecided.is_some() {
+            return Err("an earlier change is not decided yet: ask again");
+        }
         if replaces != self.list.version {
             return Err("another change came first: look at the list and ask again");
         }
         self.list.after(change)
     }
 
+    /// Keeps the undecided list that is of a later view.
+    fn note(&mut self, other: Option<Undecided>) {
+        self.undecided = [self.undecided.take(), other]
+            .into_iter()
+            .flatten()
+            .filter(|one| one.list.version > self.list.version)
+            .max_by(|one, other| one.rank().cmp(&other.rank()));
+    }
+
+    /// Everybody has said what it knows: with a majority, the undecided list is the next one. The
+    /// votes are counted here, by the list that all members have now, because what a caller holds for
+    /// quorate may come from the list before.
+    fn decide(&mut self) {
+        let by_majority = self
+            .view
+            .as_ref()
+            .is_some_and(|view| self.is_majority(&view.members));
+        let next = self.list.version + 1;
+        let found = self
+            .undecided
+            .take_if(|one| by_majority && one.list.version == next);
+        if let Some(one) = found {
+            self.accept(one.list);
+        }
+    }
+
+    /// A list that all who deliver this accept: in force if they are sure to be a quorum.
+    fn accept(&mut self, list: NodeList) {
+        let sure = match &self.companions {
+            None => true,
+            Some(companions) => self.is_majority(companions),
+        };
+        match &self.view {
+            Some(view) if !sure => {
+                let view = view.id;
+                self.undecided = Some(Undecided { view, list });
+            }
+            _ => self.take(list),
+        }
+    }
+
+    fn is_majority(&self, nodes: &NodeSet) -> bool {
+        let (mut theirs, mut all) = (0, 0);
+        for (node, votes) in &self.list.votes {
+            all += u64::from(*votes);
+            theirs += u64::from(*votes) * u64::from(nodes.contains(*node));
+        }
+        theirs * 2 > all
+    }
+
     fn take(&mut self, list: NodeList) {
         self.list = list.clone();
+        self.note(None);
         self.events.push_back(RosterEvent::Changed(list));
     }
 
@@ -255,8 +357,90 @@ mod tests {
     }
 
     fn view(all: &mut [Roster]) {
-        let members = all.iter().map(Roster::node).collect();
-        all.iter_mut().for_each(|one| one.handle_view(&members));
+        view_at(1, &mut all.iter_mut().collect::<Vec<_>>());
+    }
+
+    fn view_at(counter: u64, all: &mut [&mut Roster]) {
+        let id = ViewId {
+            counter,
+            coordinator: NodeId(1),
+            incarnation: 0,
+        };
+        let members = all.iter().map(|one| one.node()).collect();
+        let view = View { id, members };
+        all.iter_mut().for_each(|one| one.handle_view(&view));
+    }
+
+    /// The next words of these, heard by these alone.
+    fn hear(all: &mut [&mut Roster], sender: NodeId, words: &[Vec<u8>]) {
+        for one in all.iter_mut() {
+            for word in words {
+                assert!(one.handle_message(sender, word, true));
+            }
+        }
+    }
+
+    fn words(one: &mut Roster) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| one.poll_message()).collect()
+    }
+
+    fn settle(all: &mut [&mut Roster]) {
+        let said: Vec<_> = all.iter_mut().map(|one| (one.node(), words(one))).collect();
+        for (sender, words) in said {
+            hear(all, sender, &words);
+        }
+    }
+
+    /// Node 1 asks for a change that only it receives before the view falls apart; the other two
+    /// agree on another one. Found by `ring-sim`, seeds 303, 313 and 325.
+    #[test]
+    fn a_minority_does_not_work_by_a_change_that_nobody_else_has() {
+        let mut all = [1, 2, 3].map(|node| Roster::new(NodeId(node), list(0, 3)));
+        view(&mut all);
+        exchange(&mut all, true);
+        let [one, two, three] = &mut all;
+        assert_eq!(one.propose(Change::Remove(NodeId(3))), Ok(()));
+        let asked = words(one);
+        one.handle_transitional(&NodeSet::from_iter([NodeId(1)]));
+        hear(&mut [one], NodeId(1), &asked);
+        assert_eq!(*one.list(), list(0, 3), "who knows what the others do?");
+        let mut rest = [two, three];
+        view_at(2, &mut rest);
+        settle(&mut rest);
+        assert_eq!(rest[0].propose(Change::Add(NodeId(4), 1)), Ok(()));
+        settle(&mut rest);
+        let [two, three] = rest;
+        let mut every = [one, two, three];
+        view_at(3, &mut every);
+        settle(&mut every);
+        for one in every {
+            assert_eq!(*one.list(), list(1, 4));
+        }
+    }
+
+    /// One node has delivered the change in its view and is away; the others each found it in a
+    /// transitional view of their own. What they agree on next is that change and no other.
+    #[test]
+    fn a_change_that_may_be_in_force_elsewhere_is_decided_by_the_next_majority() {
+        let mut all = [1, 2, 3].map(|node| Roster::new(NodeId(node), list(0, 3)));
+        view(&mut all);
+        exchange(&mut all, true);
+        let [one, two, three] = &mut all;
+        assert_eq!(one.propose(Change::Add(NodeId(4), 1)), Ok(()));
+        let asked = words(one);
+        hear(&mut [one], NodeId(1), &asked);
+        assert_eq!(*one.list(), list(1, 4));
+        for lonely in [&mut *two, &mut *three] {
+            lonely.handle_transitional(&NodeSet::from_iter([lonely.node()]));
+            hear(&mut [lonely], NodeId(1), &asked);
+            assert_eq!(*lonely.list(), list(0, 3));
+        }
+        let mut rest = [two, three];
+        view_at(2, &mut rest);
+        settle(&mut rest);
+        for one in rest {
+            assert_eq!(*one.list(), list(1, 4));
+        }
     }
 
     fn refusals(one: &mut Roster) -> usize {

@@ -524,6 +524,7 @@ impl Engine {
                 _ => warn!("node {sender} sent a message that we do not understand"),
             },
             Delivery::Transitional { members, .. } => {
+                self.roster.handle_transitional(&members);
                 let members = members.iter().map(|node| node.0).collect();
                 self.tell_followers(&Notice::Transitional { members });
             }
@@ -542,7 +543,7 @@ impl Engine {
                 self.note_quorum(state.clone());
                 self.groups.handle_view(&view.members);
                 self.tell_groups();
-                self.roster.handle_view(&view.members);
+                self.roster.handle_view(&view);
                 self.store
                     .handle_view(view.id.counter, &view.members, state.quorate);
                 self.store_effects();

@@ -221,6 +221,7 @@ impl World {
                 }
             }
             Delivery::Transitional { from, members } => {
+                self.hosts[index].roster.handle_transitional(&members);
                 let seen = Seen::Transitional(from, members);
                 self.oracles.see(index, (&self.nodes, &self.hosts), &seen)
             }
@@ -240,7 +241,7 @@ impl World {
         host.members = view.members.clone();
         let now = host.clock.read(self.now);
         host.quorate = host.quorum.update(now, &view.members, false).quorate;
-        host.roster.handle_view(&view.members);
+        host.roster.handle_view(view);
         self.note_quorum(index)?;
         self.say(index);
         Ok(())
