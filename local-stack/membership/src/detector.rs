@@ -130,6 +130,12 @@ impl Detector {
         restarted
     }
 
+    /// Is that the process of the node that we hear? If we have heard none yet, it is from now on.
+    pub(crate) fn is_process(&mut self, node: NodeId, incarnation: u64) -> bool {
+        self.peer(node)
+            .is_none_or(|peer| *peer.incarnation.get_or_insert(incarnation) == incarnation)
+    }
+
     /// A heartbeat came.
     pub(crate) fn beat(&mut self, now: Time, from: NodeId, ours: ViewId, sign: &Sign<'_>) {
         let every = self.heartbeat_every;

@@ -81,6 +81,8 @@ impl Chunk {
 /// What a member brings from its old view into a proposed one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberInfo {
+    /// The process that says it: a view is one of processes, not of machines.
+    pub incarnation: u64,
     /// The last view that it installed.
     pub old_view: ViewId,
     /// The sequence numbers of that view that it holds.

@@ -96,6 +96,7 @@ impl Node {
         self.counter = self.counter.max(view.id.counter);
         self.frozen = self.keeps(Weakness::Freeze);
         let ours = MemberInfo {
+            incarnation: self.incarnation,
             old_view: self.ring.view.id,
             held: self.ring.log.held(),
             stable: self.ring.stable,
@@ -213,7 +214,11 @@ impl Node {
             .iter()
             .map(|(node, info)| (*node, info.clone()))
             .collect();
-        recovery.plan = Some(Plan::new(&Arc::new(infos), old));
+        let infos = Arc::new(infos);
+        recovery.plan = Some(Plan::new(&infos, old));
+        if self.knows_better(now, &infos) {
+            return;
+        }
         self.repeat_recovery(now);
     }
 
@@ -235,8 +240,30 @@ impl Node {
             recovery.plan = Some(Plan::new(infos, old));
             self.timers
                 .set(Timer::Phase, now.after(self.config.recover_within()));
+            if self.knows_better(now, infos) {
+                return;
+            }
         }
         self.fetch_missing(now);
+    }
+
+    /// Is the plan of a process that is not the one that we hear? A restart that we heard of while we
+    /// gathered, or before we had heard the member at all, concerns this view as well.
+    fn knows_better(&mut self, now: Time, infos: &[(NodeId, MemberInfo)]) -> bool {
+        let others = infos.iter().filter(|(node, _)| *node != self.config.me);
+        let other_process: Vec<NodeId> = others
+            .filter(|(node, info)| !self.detector.is_process(*node, info.incarnation))
+            .map(|(node, _)| *node)
+            .collect();
+        let Some(first) = other_process.first().copied() else {
+            return false;
+        };
+        if !self.keeps(Weakness::Restarted) {
+            return false;
+        }
+        let failed = other_process.into_iter().collect();
+        self.gather(now, Cause::Restarted(first), &failed, &NodeSet::default());
+        true
     }
 
     /// Asks a companion for what we miss; says `Recovered` once nothing is missing.
