@@ -238,3 +238,49 @@ fn step(net: &mut Net) {
         }
     }
 }
+
+/// Node 2 is led into a view by node 1, with a process of node 3 that it has not heard: the one that
+/// it hears is another one. Found by `ring-sim`, seed 277.
+#[test]
+fn a_view_of_a_process_that_is_no_more_is_not_installed() {
+    for (process, installs) in [(9, true), (8, false)] {
+        let all: NodeSet = [1, 2, 3].map(NodeId).into_iter().collect();
+        let mut node = Node::new(Config::lan(NodeId(2), all.clone()), 7, Time(1));
+        let info = |incarnation| crate::message::MemberInfo {
+            incarnation,
+            old_view: node.view().id,
+            held: crate::ranges::Ranges::default(),
+            stable: 0,
+            obligation: NodeSet::default(),
+        };
+        let infos = [(1, 6), (2, 7), (3, process)].map(|(id, one)| (NodeId(id), info(one)));
+        let view = crate::ids::ViewId {
+            counter: 5,
+            coordinator: NodeId(1),
+            incarnation: 6,
+        };
+        let join = Packet::Join {
+            counter: 4,
+            promised: None,
+            candidates: all.clone(),
+            failed: NodeSet::default(),
+        };
+        let members = all.clone();
+        let infos = std::sync::Arc::new(infos.to_vec());
+        let story = [
+            (1, 6, join.clone()),
+            (3, 9, join),
+            (1, 6, Packet::Propose { view, members }),
+            (1, 6, Packet::Plan { view, infos }),
+            (1, 6, Packet::Install { view }),
+        ];
+        for (from, incarnation, packet) in story {
+            let envelope = Envelope {
+                incarnation,
+                packet,
+            };
+            node.handle_packet(Time(2), NodeId(from), envelope);
+        }
+        assert_eq!(node.view().id == view, installs, "process {process}");
+    }
+}
