@@ -23,6 +23,8 @@
 //!
 //! An undecided change is kept in memory only: if a majority ends between receiving a change and
 //! storing it, and the rest is away, another change may take its version.
+//! Of two nodes, one that goes away removed before the other knows its removal to be decided leaves
+//! that one without quorum, and it needs its operator (`ring-sim`, seeds 307, 315, 325, 375, 376).
 //!
 //! Its messages are to be submitted as [`crate::Guarantee::Safe`]: a list that somebody works by is
 //! one that every member of the view has stored. The caller stores a new list durably before it acts
