@@ -50,8 +50,24 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resource: Option<String>,
     },
+    /// Set or delete a transient node attribute: it lasts until the node's local stack ends. Permanent
+    /// ones are part of the configuration.
+    Attribute(Attribute),
     /// Stop all resources, then end.
     Shutdown,
+}
+
+/// A transient node attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// The node's name; none for the node that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The attribute's name.
+    pub name: String,
+    /// Its value; `++` or `+=N` after the attribute's name as value counts up; none deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// Names a ticket.
@@ -301,6 +317,8 @@ pub enum Answer {
         /// Their ids.
         resources: Vec<String>,
     },
+    /// To [`Do::Attribute`]: in force on a node alone; where several are one cluster, on its way to all.
+    Attribute,
     /// To [`Do::Shutdown`]: begun; the socket closes at the end.
     ShuttingDown,
 }

@@ -27,6 +27,7 @@
 //!
 //! * [`Controller`]: inputs, effects, queries;
 //! * [`types`]: what goes in and out;
+//! * `attributes`: transient node attributes;
 //! * [`dependents`]: what the configuration says about tickets;
 //! * `call`: an operation under way, on its node and at the coordinator;
 //! * `coordinate`: the coordinator's part, carrying a transition out;
@@ -40,6 +41,7 @@
 pub mod dependents;
 pub mod types;
 
+mod attributes;
 mod call;
 mod controller;
 mod coordinate;

@@ -63,16 +63,21 @@ impl Controller {
     /// Sets a transient attribute of this node, or of another by its name; none removes it.
     pub fn set_attribute(&mut self, now: Now, node: Option<&str>, name: &str, value: Option<&str>) {
         self.now = now;
-        let node = match node {
-            Some(uname) if uname != self.node.uname => self.named(uname),
-            _ => self.node.clone(),
-        };
+        let node = self.named_or_this(node);
         self.replica.propose(Change::Attribute {
             node,
             name: name.to_owned(),
             value: value.map(str::to_owned),
         });
         self.drive();
+    }
+
+    /// A node by its name; this one if none is named.
+    pub(crate) fn named_or_this(&self, uname: Option<&str>) -> replica::NodeRef {
+        match uname {
+            Some(uname) if uname != self.node.uname => self.named(uname),
+            _ => self.node.clone(),
+        }
     }
 
     /// A node by its name, as the configuration or messaging knows it.

@@ -280,7 +280,7 @@ fn print(output: Output, answer: &Answer) -> ExitCode {
             }
             Answer::Cleaned { resources } => println!("probing again: {}", resources.join(", ")),
             Answer::ShuttingDown => println!("stopping all resources"),
-            Answer::Ticket(_) | Answer::Check(_) | Answer::Subscribed => {}
+            Answer::Ticket(_) | Answer::Check(_) | Answer::Subscribed | Answer::Attribute => {}
         }
     }
     ExitCode::from(match answer {

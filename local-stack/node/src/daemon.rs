@@ -82,6 +82,8 @@ struct Daemon {
     shown: BTreeMap<String, TicketStatus>,
     /// What systemd was told last.
     told: String,
+    /// Where agents find the classic commands.
+    commands: Vec<(String, String)>,
     /// Starts under tickets whose left processes the guard is to know.
     collecting: BTreeMap<u64, Vec<Holding>>,
     saving: bool,
@@ -99,12 +101,7 @@ struct Daemon {
 pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::error::Error>> {
     let state = StateDir::open(&options.state)?;
     let cib = site::load(&options)?;
-    for waited in executor::orphans::settle(&state.notes()).await? {
-        tracing::warn!(
-            operation = waited,
-            "an agent of the daemon before this one has ended"
-        );
-    }
+    settle(&state).await?;
     let held = match &options.guard {
         Some(path) => guard_link::first_state(path).await,
         None => None,
@@ -141,6 +138,7 @@ pub(crate) async fn run(options: Options) -> Result<Unstopped, Box<dyn std::erro
     };
     let (controller, site) = site::begin(&options, &state, begin)?;
     let daemon = Daemon {
+        commands: commands(&state, &options)?,
         controller,
         site,
         options,
@@ -178,6 +176,29 @@ fn start_executor(options: &Options, state: &StateDir) -> (Executor, mpsc::Recei
         },
         parallel: options.parallel,
     })
+}
+
+/// Waits for what agents of the daemon before this one are at.
+async fn settle(state: &StateDir) -> std::io::Result<()> {
+    for waited in executor::orphans::settle(&state.notes()).await? {
+        tracing::warn!(
+            operation = waited,
+            "an agent of the daemon before this one has ended"
+        );
+    }
+    Ok(())
+}
+
+/// What agents find in their environment to call the classic commands.
+fn commands(
+    state: &StateDir,
+    options: &Options,
+) -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
+    Ok(executor::environment::commands(
+        &state.commands()?,
+        &std::path::absolute(&options.socket)?,
+        std::env::var("PATH").ok().as_deref(),
+    ))
 }
 
 struct Channels {
@@ -523,6 +544,7 @@ impl Daemon {
             &self.options.ocf_root,
             &order.attributes,
         );
+        environment.extend(self.commands.iter().cloned());
         environment.extend(self.gate_variables(&order.gates, &order.action));
         let begins = matches!(order.action.as_str(), "start" | "promote");
         let collect = begins && !order.gates.is_empty();

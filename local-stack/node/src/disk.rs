@@ -161,6 +161,26 @@ impl StateDir {
         self.dir.join("running")
     }
 
+    /// The classic commands, as links to this program. Each is replaced in one step: agents that a
+    /// daemon before this one left behind may be calling them.
+    pub(crate) fn commands(&self) -> Result<PathBuf, DiskError> {
+        let dir = std::path::absolute(self.dir.join("commands")).map_err(at(&self.dir))?;
+        let program = std::env::current_exe().map_err(at(Path::new("/proc/self/exe")))?;
+        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        let new = dir.join(".new");
+        for name in tools::NAMES {
+            let link = dir.join(name);
+            if fs::read_link(&link).is_ok_and(|known| known == program) {
+                continue;
+            }
+            // One that a crash left.
+            let _ = fs::remove_file(&new);
+            std::os::unix::fs::symlink(&program, &new).map_err(at(&new))?;
+            fs::rename(&new, &link).map_err(at(&link))?;
+        }
+        Ok(dir)
+    }
+
     /// What the daemon before this one kept in this boot. What cannot be read counts as nothing kept:
     /// gated resources are then stopped, never adopted.
     pub(crate) fn load_kept(&self) -> Kept {

@@ -10,7 +10,7 @@ use cib::{Cib, Document, XPath, path_of};
 use crate::answer::{self, Answer, Call};
 use crate::args::{Given, Tool, switch, valued};
 use crate::exit::{self, Failure};
-use crate::source;
+use crate::{live, source};
 
 const TOOL: Tool = Tool {
     name: "cibadmin",
@@ -235,7 +235,7 @@ fn refusal(given: &Given, command: &str, failure: Failure) -> Result<Answer, Fai
 
 /// Reads the CIB that takes the place of a cluster.
 pub(crate) fn read(path: &str) -> Result<Cib, Failure> {
-    if !std::path::Path::new(path).exists() {
+    if !live::is(path) && !std::path::Path::new(path).exists() {
         let message = format!("Could not connect to the CIB: No such device or address ({path})");
         return Err(Failure::new(exit::NO_SUCH, message));
     }
@@ -261,7 +261,11 @@ pub(crate) fn store(old: &Cib, new: &Cib, path: &str) -> Result<Answer, Failure>
             ..Answer::default()
         });
     }
-    source::write(path, &text)?;
+    if live::is(path) {
+        live::replace(path, old, new)?;
+    } else {
+        source::write(path, &text)?;
+    }
     Ok(Answer::default())
 }
 

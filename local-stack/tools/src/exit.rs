@@ -40,6 +40,8 @@ pub(crate) const NOT_YET_IN_EFFECT: u8 = 111;
 pub(crate) const INDETERMINATE: u8 = 112;
 /// Something is not satisfied.
 pub(crate) const UNSATISFIED: u8 = 113;
+/// It took too long.
+pub(crate) const TIMEOUT: u8 = 124;
 
 /// What a code is called in an answer.
 pub(crate) fn name(code: u8) -> &'static str {
@@ -70,7 +72,7 @@ pub(crate) fn name(code: u8) -> &'static str {
         NOT_YET_IN_EFFECT => "Requested item is not yet in effect",
         INDETERMINATE => "Could not determine status",
         UNSATISFIED => "Requested item does not satisfy constraints",
-        124 => "Timeout occurred",
+        TIMEOUT => "Timeout occurred",
         _ => "Unknown exit status",
     }
 }

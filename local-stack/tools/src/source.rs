@@ -1,5 +1,5 @@
-//! Where a CIB comes from: a file (also compressed), standard input, a text, or the file that the
-//! environment names.
+//! Where a CIB comes from: a file (also compressed), standard input, a text, the file that the
+//! environment names, or the local stack of this node.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use cib::Cib;
 
 use crate::exit::{self, Failure};
+use crate::live;
 
 /// Longest input read, compressed or not: more than the reader of CIBs accepts, so that its message
 /// about the size is the one that is seen.
@@ -26,24 +27,28 @@ pub(crate) fn shadow_directory() -> PathBuf {
     PathBuf::from(directory.unwrap_or_else(|| SHADOW_DIRECTORY.to_owned()))
 }
 
-/// The file that takes the place of a cluster: `CIB_file`, or the shadow CIB in use.
+/// Where the CIB is: in the file that takes the place of a cluster (`CIB_file`, or the shadow CIB in
+/// use), or in the local stack of this node, in the words of [`live::place`].
 ///
 /// # Errors
-/// Neither is set.
+/// Neither is there.
 pub(crate) fn cib_file() -> Result<String, Failure> {
     if let Some(name) = variable("CIB_shadow") {
         let path = shadow_directory().join(format!("shadow.{name}"));
         return Ok(path.to_string_lossy().into_owned());
     }
-    variable("CIB_file").ok_or_else(no_cluster)
+    variable("CIB_file")
+        .or_else(live::place)
+        .ok_or_else(no_cluster)
 }
 
 /// There is no cluster to talk to.
 pub(crate) fn no_cluster() -> Failure {
     Failure::new(
         exit::DISCONNECTED,
-        "Could not connect to a cluster: live access is not there yet; name a file with CIB_file=FILE \
-         in the environment, or with -x FILE where the tool takes it",
+        "Could not connect to a cluster: no local stack runs on this node; name its socket with \
+         INTERLOCK_STACK_SOCKET in the environment, or a file with CIB_file=FILE, or with -x FILE where \
+         the tool takes it",
     )
 }
 
@@ -86,6 +91,9 @@ pub(crate) fn read(path: &str) -> Result<String, Failure> {
 /// # Errors
 /// As [`read`], and when the text is not a CIB: with file, line and column.
 pub(crate) fn read_cib(path: &str) -> Result<Cib, Failure> {
+    if live::is(path) {
+        return live::read(path);
+    }
     let name = if path == "-" { "stdin" } else { path };
     parse_cib(read(path)?, name)
 }
@@ -116,6 +124,10 @@ pub(crate) fn write_derived(path: &str, text: &str) -> Result<(), Failure> {
 }
 
 fn put(path: &str, text: &str, sync: bool) -> Result<(), Failure> {
+    if live::is(path) {
+        let message = "a running cluster is not written like a file; name one";
+        return Err(Failure::new(exit::USAGE, message));
+    }
     if path == "-" {
         print!("{text}");
         return Ok(());

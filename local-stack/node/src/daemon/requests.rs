@@ -86,6 +86,15 @@ impl Daemon {
                             .hint("`local-stack resource list` shows them")
                     })
             }
+            Do::Attribute(attribute) => {
+                let (node, value) = (attribute.node.as_deref(), attribute.value.as_deref());
+                let set = self
+                    .controller
+                    .handle_attribute(now, node, &attribute.name, value);
+                set.map(|()| Answer::Attribute).map_err(|why| {
+                    ErrorBody::new(ErrorCode::NoSuchObject, why).hint("nothing was changed")
+                })
+            }
             Do::Shutdown => {
                 self.shut_down("asked for");
                 Ok(Answer::ShuttingDown)

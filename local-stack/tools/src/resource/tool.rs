@@ -9,7 +9,7 @@ use super::{agents, change, digests, place, show};
 use crate::answer::{self, Answer, Call};
 use crate::args::{Given, Tool, switch, valued};
 use crate::exit::{self, Failure};
-use crate::{cibadmin, simulate, source};
+use crate::{cibadmin, live, simulate, source};
 
 const TOOL: Tool = Tool {
     name: "crm_resource",
@@ -154,9 +154,7 @@ const TOOL: Tool = Tool {
 };
 
 /// What only a running cluster can do.
-const LIVE: [&str; 10] = [
-    "cleanup",
-    "refresh",
+const LIVE: [&str; 8] = [
     "fail",
     "restart",
     "wait",
@@ -232,8 +230,11 @@ pub(crate) fn crm_resource(arguments: &[String]) -> ExitCode {
 
 fn run(call: &Call<'_>) -> Result<Answer, Failure> {
     let given = call.given;
-    if let Some(live) = LIVE.iter().find(|l| given.has(l)) {
-        let message = format!("--{live} needs a running cluster, not a file");
+    if given.has("cleanup") || given.has("refresh") {
+        return clean(given);
+    }
+    if let Some(word) = LIVE.iter().find(|l| given.has(l)) {
+        let message = format!("--{word} is not there yet");
         return Err(Failure::new(exit::DISCONNECTED, message));
     }
     if let Some(answer) = agents::look(given) {
@@ -289,6 +290,18 @@ fn run(call: &Call<'_>) -> Result<Answer, Failure> {
         answer.xml = call.frame();
     }
     Ok(answer)
+}
+
+/// Forgets failures; the local stack then finds out anew what runs.
+fn clean(given: &Given) -> Result<Answer, Failure> {
+    let path = source::cib_file()?;
+    if !live::is(&path) {
+        let message = "--cleanup and --refresh need a running cluster, not a file";
+        return Err(Failure::new(exit::DISCONNECTED, message));
+    }
+    let cleaned = live::cleanup(&path, given.value("resource"))?;
+    let said = cleaned.into_iter().map(|id| format!("Cleaned up {id}\n"));
+    Ok(Answer::text(said.collect::<String>()))
 }
 
 fn look(run: &Run<'_>) -> Result<Answer, Failure> {
